@@ -1,0 +1,64 @@
+"""The exception tree. Every message says what happened, to which thing, and what to do about it.
+
+RalexError
+├── ConfigError            a setting is wrong or a file cannot be read
+├── InvalidOperation       a record that cannot become an operation (bad line, bad field)
+├── UnknownModel           no price is known for a model (never raised past the price book)
+├── StoreError             the telemetry or state store cannot do its work
+│   ├── StoreLocked        another process owns the file
+│   ├── StoreCorrupt       the file is not a readable store
+│   ├── StoreFull          the disk has no room
+│   └── SchemaTooNew       the file was written by a newer version
+├── IntakeFull             the bounded queue is full; try again after `retry_after_s`
+└── ServerUnreachable      the monitor's HTTP API does not answer
+"""
+
+from __future__ import annotations
+
+
+class RalexError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class ConfigError(RalexError):
+    """A setting is wrong, or a path cannot be used."""
+
+
+class InvalidOperation(RalexError):
+    """A record cannot become an operation; the message names the field and the reason."""
+
+
+class UnknownModel(RalexError):
+    """No price is known for a model."""
+
+
+class StoreError(RalexError):
+    """A store cannot do its work."""
+
+
+class StoreLocked(StoreError):
+    """Another process owns the store file."""
+
+
+class StoreCorrupt(StoreError):
+    """The store file cannot be read."""
+
+
+class StoreFull(StoreError):
+    """The disk has no room for a commit; nothing of the batch was stored."""
+
+
+class SchemaTooNew(StoreError):
+    """The store was written by a newer version of this package."""
+
+
+class IntakeFull(RalexError):
+    """The bounded queue is full. Nothing was taken; send again after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ServerUnreachable(RalexError):
+    """The monitor's HTTP API does not answer."""

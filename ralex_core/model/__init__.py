@@ -1,0 +1,1 @@
+"""The words everything else is written in: operations, windows, money. No I/O."""

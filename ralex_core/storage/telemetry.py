@@ -1,0 +1,85 @@
+"""The `Store` protocol: what every telemetry store promises.
+
+- `write` is atomic and durable: when it returns, the batch survives `kill -9`; when it raises, none of it is stored.
+- It is idempotent on `operation_id`: sending an operation again changes nothing, unless it carries a higher `revision`.
+- One thread writes (the `BatchWriter`); any thread reads, each sees whole commits only.
+- Rollups agree with the operations as of the last `refresh_rollups`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
+
+from ralex_core.model.operation import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What a write did. `inserted + replaced + duplicates` is the number of operations given."""
+
+    inserted: int
+    replaced: int
+    duplicates: int
+    duplicate_ids: frozenset[str] = frozenset()
+    """Ids that were already stored (or were repeated in the batch) and changed nothing."""
+
+
+class ResourceSample(NamedTuple):
+    """One reading of host or process resources. Unknown is None; rates are per second since the reading before."""
+
+    sampled_at: int
+    """UTC microseconds since the epoch."""
+    cpu_ratio: float
+    """Host CPU in use, 0–1 over all cores."""
+    load_1m: float | None
+    memory_used_bytes: int
+    memory_total_bytes: int
+    swap_used_bytes: int
+    disk_used_bytes: int
+    disk_total_bytes: int
+    disk_read_bytes_s: float | None
+    disk_write_bytes_s: float | None
+    net_received_bytes_s: float | None
+    net_sent_bytes_s: float | None
+    process_cpu_ratio: float
+    """This process, in cores (1.0 is one core busy)."""
+    process_rss_bytes: int
+    process_open_files: int | None
+    process_threads: int
+
+
+class Amendment(NamedTuple):
+    """What became known later about a stored operation. None leaves the field as it is."""
+
+    operation_id: str
+    outcome: str | None = None
+    value_usd: Decimal | None = None
+    accept_claim: bool = False
+    """Take the quarantined claim back into the totals."""
+
+
+class Store(Protocol):
+    """A telemetry store. Rows of `query` are tuples in the order of the SQL's columns."""
+
+    def write(self, operations: Sequence[Operation]) -> WriteResult: ...
+
+    def write_resources(self, samples: Sequence[ResourceSample]) -> None: ...
+
+    def amend(self, amendments: Sequence[Amendment]) -> int:
+        """Apply what became known later; returns how many stored operations changed."""
+        ...
+
+    def refresh_rollups(self) -> int:
+        """Bring the rollups up to the last commit; returns the number of buckets recomputed."""
+        ...
+
+    def apply_retention(self, now_us: int) -> int:
+        """Delete what is older than the settings keep; returns deleted operations."""
+        ...
+
+    def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...
+
+    def close(self) -> None: ...
