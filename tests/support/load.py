@@ -1,0 +1,166 @@
+"""Operations to send, and a crowd of clients that remember which of them the server acknowledged."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.server import HOST, ask
+
+MODELS = (("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4o-mini"), ("google", "gemini-2.0-flash"))
+REQUEST_TIMEOUT_S = 20
+
+
+class Batch(NamedTuple):
+    """One request to a door, and the ids the server stores its operations under."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    operation_ids: tuple[str, ...]
+
+
+def native_batch(rng: random.Random, size: int, started_at_us: int) -> Batch:
+    """`size` operations for the native JSON door, as gzipped NDJSON every other time."""
+    rows = [_native_operation(rng, started_at_us + index * 1000) for index in range(size)]
+    ids = tuple(str(row["operation_id"]) for row in rows)
+    if rng.random() < 0.5:
+        return Batch(
+            "/api/v1/operations", {"Content-Type": "application/json"}, json.dumps(rows).encode(), ids
+        )
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    return Batch("/api/v1/operations", headers, gzip.compress(lines, 1), ids)
+
+
+def _native_operation(rng: random.Random, started_at_us: int) -> dict[str, object]:
+    provider, model = rng.choice(MODELS)
+    return {
+        "operation_id": f"{rng.getrandbits(128):032x}",
+        "kind": "llm",
+        "name": f"chat {model}",
+        "started_at": started_at_us,
+        "duration_ms": round(rng.lognormvariate(7, 0.6), 3),
+        "status": "error" if rng.random() < 0.02 else "ok",
+        "project": f"project-{rng.randrange(5)}",
+        "session_id": f"session-{rng.randrange(50)}",
+        "provider": provider,
+        "model": model,
+        "input_tokens": rng.randrange(50, 6000),
+        "output_tokens": rng.randrange(5, 900),
+        "reported_usd": f"0.{rng.randrange(10**9):09d}",
+    }
+
+
+def otlp_batch(rng: random.Random, size: int, started_at_us: int) -> Batch:
+    """`size` spans for the OTLP door, as protobuf."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    ids: list[str] = []
+    for index in range(size):
+        provider, model = rng.choice(MODELS)
+        span = scope.spans.add(
+            trace_id=rng.getrandbits(128).to_bytes(16, "big"),
+            span_id=rng.getrandbits(64).to_bytes(8, "big"),
+            name=f"chat {model}",
+            start_time_unix_nano=(started_at_us + index * 1000) * 1000,
+            end_time_unix_nano=(started_at_us + index * 1000) * 1000 + round(rng.lognormvariate(20, 0.6)),
+        )
+        for key, text in (
+            ("gen_ai.operation.name", "chat"),
+            ("gen_ai.provider.name", provider),
+            ("gen_ai.request.model", model),
+        ):
+            span.attributes.add(key=key).value.string_value = text
+        for key, number in (
+            ("gen_ai.usage.input_tokens", rng.randrange(50, 6000)),
+            ("gen_ai.usage.output_tokens", rng.randrange(5, 900)),
+        ):
+            span.attributes.add(key=key).value.int_value = number
+        ids.append(span.trace_id.hex()[:16] + span.span_id.hex())
+    return Batch(
+        "/v1/traces", {"Content-Type": "application/x-protobuf"}, request.SerializeToString(), tuple(ids)
+    )
+
+
+class Crowd:
+    """Clients that send without a pause, one thread and connection each, until the server dies or `stop`.
+
+    A batch counts as acknowledged only when its answer was 200. One whose answer never came is sent again
+    when the clients are next started, as a real client would: it must then be stored once, whether or not it
+    was stored before. Each client's batches come from its own iterator, which only its own thread touches.
+    """
+
+    def __init__(self, port: int, sources: list[Iterator[Batch]]) -> None:
+        self._port = port
+        self._sources = sources
+        self._unanswered: dict[int, Batch] = {}
+        self._threads: list[threading.Thread] = []
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.acknowledged: list[str] = []
+        self.busy_answers = 0
+        self.unexpected: list[str] = []
+        self.first_answer = threading.Event()
+
+    def start(self) -> None:
+        """Let every client send."""
+        self._stop.clear()
+        self.first_answer.clear()
+        self._threads = [
+            threading.Thread(target=self._client, args=(index,)) for index in range(len(self._sources))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let every client finish its request, or notice that the server is gone."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def unanswered(self) -> set[str]:
+        """Ids that were sent and of which nothing is known."""
+        return {operation_id for batch in self._unanswered.values() for operation_id in batch.operation_ids}
+
+    def _client(self, index: int) -> None:
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=REQUEST_TIMEOUT_S)
+        try:
+            while not self._stop.is_set():
+                batch = self._unanswered.pop(index, None) or next(self._sources[index])
+                self._unanswered[index] = batch
+                answer = ask(connection, "POST", batch.path, batch.body, batch.headers)
+                if answer.status == 503:
+                    self.busy_answers += 1
+                    self._stop.wait(float(answer.headers["retry-after"]))
+                    continue
+                del self._unanswered[index]
+                self._note(batch, answer.status, answer.body)
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            connection.close()
+
+    def _note(self, batch: Batch, status: int, body: bytes) -> None:
+        with self._lock:
+            if status == 200:
+                self.acknowledged.extend(batch.operation_ids)
+            else:
+                self.unexpected.append(f"{batch.path}: {status} {body[:300]!r}")
+        self.first_answer.set()
+
+
+def endless(
+    make: Callable[[random.Random, int, int], Batch], seed: int, size: int, started_at_us: int
+) -> Iterator[Batch]:
+    """Batches of random ids around one moment, the same for the same seed."""
+    rng = random.Random(seed)
+    while True:
+        yield make(rng, size, started_at_us + rng.randrange(3600) * 1_000_000)
