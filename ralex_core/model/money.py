@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 MAX_CLAIM_USD = Decimal("1e12")
 SCALE = Decimal(1).scaleb(-18)
+_EXACT = Context(prec=40)
 
 
 def parse_usd(value: object) -> Decimal:
@@ -30,7 +31,7 @@ def parse_usd(value: object) -> Decimal:
     if amount >= MAX_CLAIM_USD:
         raise ValueError(f"cost {amount} is beyond one trillion dollars")
     exponent = amount.as_tuple().exponent
-    return amount.quantize(SCALE) if isinstance(exponent, int) and exponent < -18 else amount
+    return amount.quantize(SCALE, context=_EXACT) if isinstance(exponent, int) and exponent < -18 else amount
 
 
 def decimal_text(amount: Decimal | None) -> str | None:

@@ -18,13 +18,16 @@ from ralex_core.model.operation import Operation
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What a write did. `inserted + replaced + duplicates` is the number of operations given."""
+    """What a write did. `inserted + replaced + duplicates + expired` is the number of operations given."""
 
     inserted: int
     replaced: int
     duplicates: int
     duplicate_ids: frozenset[str] = frozenset()
-    """Ids that were already stored (or were repeated in the batch) and changed nothing."""
+    """Ids that were stored before and changed nothing."""
+    expired: int = 0
+    """Operations that started before what retention has deleted; they were not taken."""
+    expired_ids: frozenset[str] = frozenset()
 
 
 class ResourceSample(NamedTuple):
@@ -78,6 +81,11 @@ class Store(Protocol):
 
     def apply_retention(self, now_us: int) -> int:
         """Delete what is older than the settings keep; returns deleted operations."""
+        ...
+
+    @property
+    def minute_floor_us(self) -> int:
+        """From here on the per-minute rollups are complete."""
         ...
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...

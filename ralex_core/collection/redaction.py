@@ -1,0 +1,118 @@
+"""What may not be stored: prompt and answer text (unless turned on) and secrets (never)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+MAX_ATTRIBUTES_BYTES = 8192
+"""Attributes of one operation, as JSON; beyond it the longest values are cut."""
+MAX_VALUE_CHARACTERS = 1024
+
+CONTENT_WORDS = (
+    "prompt",
+    "completion",
+    "messages",
+    "message.content",
+    "input.value",
+    "output.value",
+    "system_instructions",
+    "tool.call.arguments",
+    "tool.call.result",
+    "tool_input",
+    "tool_parameters",
+    "request_body",
+    "response_body",
+)
+"""A key that contains one of these, and whose value is text, holds what somebody wrote or what a model answered."""
+
+_SECRET_KEY = re.compile(
+    r"(?i)(api[-_]?key|authorization|password|passwd|secret|access[-_]?token|refresh[-_]?token|cookie|credential)"
+)
+_SECRET_VALUE = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[0-9A-Z]{16}|AIza[0-9A-Za-z_-]{30,}"
+    r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}|Bearer\s+[A-Za-z0-9._~+/-]{16,})"
+)
+REDACTED = "[redacted]"
+
+
+def redact_text(text: str) -> str:
+    """The text with anything that looks like a credential replaced."""
+    return _SECRET_VALUE.sub(REDACTED, text)
+
+
+def is_content_key(key: str) -> bool:
+    """Whether an attribute of this name carries prompt or answer text (counts and ids of it do not)."""
+    lowered = key.lower()
+    if lowered.endswith(("tokens", "_count", ".id", "_id", ".name", "length", "prompt.id", ".version")):
+        return False
+    return any(word in lowered for word in CONTENT_WORDS)
+
+
+def redact_attributes(text: str, *, keep_content: bool) -> str | None:
+    """Attributes (a JSON object as text) without content and secrets, within `MAX_ATTRIBUTES_BYTES`; None when empty."""
+    lowered = text.lower()
+    suspicious = len(text) > MAX_ATTRIBUTES_BYTES or any(word in lowered for word in _SCREEN)
+    if not suspicious:
+        return None if text == "{}" else text
+    attributes = orjson.loads(text)
+    kept = {
+        key: REDACTED if _is_secret(key, value) else _clean(value)
+        for key, value in attributes.items()
+        if keep_content or not (is_content_key(key) and not isinstance(value, int | float))
+    }
+    return _bounded(kept) if kept else None
+
+
+_SCREEN = (
+    *CONTENT_WORDS,
+    *(
+        "api_key",
+        "api-key",
+        "apikey",
+        "authorization",
+        "passw",
+        "secret",
+        "access_token",
+        "access-token",
+        "accesstoken",
+    ),
+    *("refresh_token", "refresh-token", "refreshtoken", "cookie", "credential"),
+    *("sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox", "akia", "aiza", "eyj", "bearer"),
+)
+"""Without any of these in it (the common case) the text needs no closer look; thirty substring tests cost 1 µs."""
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    return isinstance(value, str) and _SECRET_KEY.search(key) is not None
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return {key: REDACTED if _is_secret(str(key), item) else _clean(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    return value
+
+
+def _bounded(attributes: dict[str, Any]) -> str:
+    encoded = orjson.dumps(attributes)
+    if len(encoded) <= MAX_ATTRIBUTES_BYTES:
+        return encoded.decode()
+    cut = {key: _cut(value) for key, value in attributes.items()}
+    while len(encoded := orjson.dumps(cut)) > MAX_ATTRIBUTES_BYTES:
+        longest = max(cut, key=lambda key: len(orjson.dumps(cut[key])) + len(key))
+        del cut[longest]
+        cut["attributes_dropped"] = int(cut.get("attributes_dropped", 0)) + 1
+    return encoded.decode()
+
+
+def _cut(value: Any) -> Any:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if len(text) <= MAX_VALUE_CHARACTERS:
+        return value
+    return text[:MAX_VALUE_CHARACTERS] + "…"

@@ -1,0 +1,450 @@
+"""The embedded telemetry store: one DuckDB file, owned by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from ralex_core.clock import Clock, SystemClock
+from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
+from ralex_core.model.operation import Operation
+from ralex_core.model.window import DAY_US
+from ralex_core.storage import rollup
+from ralex_core.storage.schema import (
+    COLUMN_TYPES,
+    DURATION_BIN,
+    MONEY_COLUMNS,
+    RESOURCE_COLUMNS,
+    SCHEMA_VERSION,
+    ddl,
+)
+from ralex_core.storage.telemetry import Amendment, ResourceSample, WriteResult
+
+_COLUMNS = Operation._fields
+_MONEY_POSITIONS = [position for position, name in enumerate(_COLUMNS) if name in MONEY_COLUMNS]
+
+_INSERT_BATCH = (
+    f"insert into operations select {', '.join(f'{name}::{COLUMN_TYPES[name]}' for name in _COLUMNS)}, "
+    f"{DURATION_BIN} from batch"
+)
+_INSERT_RESOURCES = f"insert into resource_samples select {', '.join(f'{name}::{kind}' for name, kind in RESOURCE_COLUMNS.items())} from samples"
+_STORED_REVISIONS = """
+    select operation_id, max(revision) from operations
+    where started_at between $low and $high and operation_id in (select operation_id from batch)
+    group by operation_id
+"""
+
+MEMORY_LIMIT = "1GB"
+"""Ceiling of DuckDB's own buffers; it spills to disk beyond it."""
+
+RESOURCE_RETENTION_US = 30 * DAY_US
+
+
+class DuckDBStore:
+    """A `Store` (see `storage.telemetry`) in one DuckDB file at `path`; created when it does not exist.
+
+    Raises:
+        StoreLocked: another process has it open.
+        StoreCorrupt: the file is not a DuckDB database, or not one of ours, or is damaged.
+        SchemaTooNew: a newer version of this package wrote it.
+        StoreFull: there is no room to create it.
+        StoreError: the directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        minute_rollup_days: int = 3,
+        retention_days: int | None = None,
+    ) -> None:
+        self.path = path
+        self._clock = clock or SystemClock()
+        self._minute_rollup_days = minute_rollup_days
+        self._retention_days = retention_days
+        self._local = threading.local()
+        self._generation = 0
+        self._write_lock = threading.RLock()
+        self._connection = self._connect()
+        try:
+            self._prepare_schema()
+            self._dirty = rollup.load_dirty(self._connection)
+            self._minute_floor = rollup.minute_floor(
+                self._connection, self._clock.now_us(), minute_rollup_days
+            )
+            self._retention_floor = int(self._meta("retention_floor") or 0)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot create the directory {self.path.parent}: {error.strerror}. "
+                "Choose another one with RALEX_MONITOR_HOME."
+            ) from error
+        try:
+            return duckdb.connect(str(self.path), config={"memory_limit": MEMORY_LIMIT})
+        except duckdb.Error as error:
+            raise _translated(error, self.path) from error
+
+    def _prepare_schema(self) -> None:
+        connection = self._connection
+        try:
+            tables = {
+                row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()
+            }
+            if not tables:
+                connection.execute("begin")
+                for statement in ddl():
+                    connection.execute(statement)
+                connection.execute("commit")
+                return
+            if "meta" not in tables or "operations" not in tables:
+                raise StoreCorrupt(
+                    f"{self.path} is a DuckDB file, but not a Ralex Monitor store. Move it away or choose another RALEX_MONITOR_HOME."
+                )
+            version = int(self._meta("schema_version") or 0)
+        except duckdb.Error as error:
+            raise _translated(error, self.path) from error
+        if version > SCHEMA_VERSION:
+            raise SchemaTooNew(
+                f"{self.path} has schema {version}, this version knows {SCHEMA_VERSION}. "
+                "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
+            )
+
+    def _meta(self, key: str) -> str | None:
+        row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
+        return None if row is None else row[0]
+
+    def _reopen(self) -> None:
+        """After a fatal error DuckDB refuses everything until the file is opened again; committed rows are in its log."""
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()
+        self._connection = self._connect()
+        self._generation += 1
+        self._dirty = rollup.load_dirty(self._connection)
+
+    # --- writing (one thread at a time) ------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """All or nothing; DuckDB's errors come out as ours."""
+        with self._write_lock:
+            self._dirty.discard_pending()
+            try:
+                self._connection.execute("begin")
+                yield self._connection
+                self._connection.execute("commit")
+            except duckdb.Error as error:
+                self._recover(error)
+                raise _translated(error, self.path) from error
+            except BaseException:
+                with contextlib.suppress(duckdb.Error):
+                    self._connection.execute("rollback")
+                raise
+
+    def _recover(self, error: duckdb.Error) -> None:
+        try:
+            self._connection.execute("rollback")
+        except duckdb.TransactionException:
+            pass  # the failed commit already ended it
+        except duckdb.Error:
+            self._reopen()
+            return
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+            self._reopen()
+
+    def write(self, operations: Sequence[Operation]) -> WriteResult:
+        if not operations:
+            return WriteResult(0, 0, 0)
+        batch = _latest_revisions(operations)
+        expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention_floor)
+        if expired:
+            batch = [operation for operation in batch if operation.operation_id not in expired]
+            if not batch:
+                return WriteResult(
+                    0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired
+                )
+        with self._transaction() as connection:
+            stored = self._stored_revisions(connection, batch)
+            fresh = batch
+            replaced: list[str] = []
+            if stored:
+                fresh = [
+                    operation
+                    for operation in batch
+                    if operation.operation_id not in stored
+                    or operation.revision > stored[operation.operation_id]
+                ]
+                replaced = [operation.operation_id for operation in fresh if operation.operation_id in stored]
+                if replaced:
+                    rollup.mark_dirty(
+                        connection, self._dirty, self._remove(connection, replaced, batch), self._minute_floor
+                    )
+            if fresh:
+                self._register(connection, fresh)
+                connection.execute(_INSERT_BATCH)
+                times = [operation.started_at for operation in fresh]
+                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+        self._dirty.persisted()
+        kept = {operation.operation_id for operation in fresh}
+        return WriteResult(
+            inserted=len(fresh) - len(replaced),
+            replaced=len(replaced),
+            duplicates=len(operations) - len(fresh) - len(expired),
+            duplicate_ids=frozenset(op.operation_id for op in batch if op.operation_id not in kept),
+            expired=len(expired),
+            expired_ids=expired,
+        )
+
+    def _stored_revisions(
+        self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]
+    ) -> dict[str, int]:
+        self._register(connection, batch, ("operation_id",))
+        times = [operation.started_at for operation in batch]
+        rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
+        return dict(rows)
+
+    def _remove(
+        self, connection: duckdb.DuckDBPyConnection, ids: list[str], batch: list[Operation]
+    ) -> list[int]:
+        """Delete older revisions; returns when they started, since their buckets change too."""
+        times = [operation.started_at for operation in batch]
+        bounds = {"ids": ids, "low": min(times), "high": max(times)}
+        rows = connection.execute(
+            "delete from operations where started_at between $low and $high "
+            "and operation_id in (select unnest($ids::VARCHAR[])) returning started_at",
+            bounds,
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def _register(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        operations: list[Operation],
+        columns: Sequence[str] = _COLUMNS,
+    ) -> None:
+        """Show the operations to DuckDB as the table `batch`: object arrays are its fastest way in from Python rows."""
+        if columns is _COLUMNS:
+            data: list[Any] = list(zip(*operations, strict=True))
+            for position in _MONEY_POSITIONS:
+                data[position] = [None if amount is None else str(amount) for amount in data[position]]
+        else:
+            data = [[getattr(operation, name) for operation in operations] for name in columns]
+        table = {name: _object_array(values) for name, values in zip(columns, data, strict=True)}
+        connection.register("batch", table)
+
+    def write_resources(self, samples: Sequence[ResourceSample]) -> None:
+        if not samples:
+            return
+        with self._transaction() as connection:
+            table = {
+                name: _object_array(values)
+                for name, values in zip(RESOURCE_COLUMNS, zip(*samples, strict=True), strict=True)
+            }
+            connection.register("samples", table)
+            connection.execute(_INSERT_RESOURCES)
+
+    def amend(self, amendments: Sequence[Amendment]) -> int:
+        changed = 0
+        with self._transaction() as connection:
+            for amendment in amendments:
+                times = connection.execute(_AMEND, _amendment_parameters(amendment)).fetchall()
+                changed += len(times)
+                rollup.mark_dirty(connection, self._dirty, (row[0] for row in times), self._minute_floor)
+        self._dirty.persisted()
+        return changed
+
+    def refresh_rollups(self) -> int:
+        if not self._dirty:
+            return 0
+        with self._transaction() as connection:
+            count = rollup.recompute(connection, self._dirty, self._minute_floor)
+        self._dirty.clear()
+        return count
+
+    def apply_retention(self, now_us: int) -> int:
+        """Delete what the settings no longer keep. Hour and day rollups stay, so history keeps its totals."""
+        self.refresh_rollups()
+        deleted = 0
+        with self._transaction() as connection:
+            floor = rollup.aligned(now_us - self._minute_rollup_days * DAY_US, "hour")
+            if floor > self._minute_floor:
+                rollup.forget_minutes(connection, floor)
+            connection.execute(
+                "delete from resource_samples where sampled_at < $floor",
+                {"floor": now_us - RESOURCE_RETENTION_US},
+            )
+            if self._retention_days is not None:
+                horizon = rollup.aligned(now_us - self._retention_days * DAY_US, "day")
+                deleted = (
+                    connection.execute(
+                        "delete from operations where started_at < $horizon returning 1", {"horizon": horizon}
+                    )
+                    .fetchall()
+                    .__len__()
+                )
+                if horizon > self._retention_floor:
+                    connection.execute(
+                        "insert or replace into meta values ('retention_floor', $v)", {"v": str(horizon)}
+                    )
+                    self._retention_floor = horizon
+        self._minute_floor = max(self._minute_floor, floor)
+        return deleted
+
+    # --- reading (any thread) ----------------------------------------------------------------------------------
+
+    @property
+    def minute_floor_us(self) -> int:
+        """From here on the per-minute rollups are complete."""
+        return self._minute_floor
+
+    @property
+    def retention_floor_us(self) -> int:
+        """Operations that started before this were deleted by retention and are not taken in again."""
+        return self._retention_floor
+
+    def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a read-only statement, as of the last commit.
+
+        Raises:
+            StoreError: the statement failed; a damaged file says so.
+        """
+        try:
+            return self._cursor().execute(sql, parameters or {}).fetchall()
+        except duckdb.Error as error:
+            raise _translated(error, self.path) from error
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own cursor: DuckDB connections are not to be shared between threads."""
+        local = self._local
+        if getattr(local, "generation", None) != self._generation:
+            local.cursor = self._connection.cursor()
+            local.generation = self._generation
+        return local.cursor
+
+    def copy_to(self, target: Path) -> None:
+        """Write a consistent copy of the whole store to a new file, while it is in use."""
+        with self._write_lock:
+            try:
+                name = self._connection.execute("select current_database()").fetchone()
+                self._connection.execute(f"attach '{_quoted(str(target))}' as copy_target")
+                try:
+                    self._connection.execute(f'copy from database "{name[0] if name else ""}" to copy_target')
+                finally:
+                    self._connection.execute("detach copy_target")
+            except duckdb.Error as error:
+                raise _translated(error, target) from error
+
+    def close(self) -> None:
+        with self._write_lock:
+            try:
+                self._connection.close()
+            except duckdb.Error as error:
+                raise _translated(error, self.path) from error
+
+
+_AMEND = """
+    update operations set
+        outcome = coalesce($outcome, outcome),
+        value_usd = coalesce($value_usd::DECIMAL(38,18), value_usd),
+        cost_usd = case when $accept then coalesce(
+            case when quarantine = 'billed' then billed_usd end, cost_usd,
+            case when quarantine = 'reported' then reported_usd end) else cost_usd end,
+        cost_basis = case
+            when not $accept or quarantine is null then cost_basis
+            when quarantine = 'billed' then 'billed'
+            when cost_usd is null then 'reported'
+            else cost_basis end,
+        quarantine = case when $accept then null else quarantine end
+    where operation_id = $operation_id
+    returning started_at
+"""
+
+
+def _amendment_parameters(amendment: Amendment) -> dict[str, Any]:
+    return {
+        "operation_id": amendment.operation_id,
+        "outcome": amendment.outcome,
+        "value_usd": None if amendment.value_usd is None else str(amendment.value_usd),
+        "accept": amendment.accept_claim,
+    }
+
+
+def _latest_revisions(operations: Sequence[Operation]) -> list[Operation]:
+    """One operation per id: the highest revision, the first of equals."""
+    by_id: dict[str, Operation] = {}
+    for operation in operations:
+        known = by_id.setdefault(operation.operation_id, operation)
+        if known is not operation and operation.revision > known.revision:
+            by_id[operation.operation_id] = operation
+    return list(by_id.values())
+
+
+def _object_array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _translated(error: duckdb.Error, path: Path) -> StoreError:
+    """One of our errors, saying what happened to which file and what to do."""
+    text = str(error)
+    lowered = text.lower()
+    if "conflicting lock" in lowered or "could not set lock" in lowered:
+        return StoreLocked(
+            f"{path} is in use by another process. Stop the other monitor, or start this one with another RALEX_MONITOR_HOME."
+        )
+    if (
+        "no space left" in lowered
+        or "file size limit" in lowered
+        or "file too large" in lowered
+        or "enospc" in lowered
+    ):
+        return StoreFull(
+            f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost."
+        )
+    if "permission denied" in lowered or "read-only file system" in lowered:
+        return StoreError(
+            f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME."
+        )
+    if "newer version" in lowered or "version number" in lowered:
+        return SchemaTooNew(
+            f"{path} was written by a newer DuckDB. Upgrade ralex-monitor; the file was not touched."
+        )
+    corrupt = (
+        "not a valid duckdb",
+        "corrupt",
+        "checksum",
+        "serialization error",
+        "failed to deserialize",
+        "wal file",
+    )
+    if any(sign in lowered for sign in corrupt) or isinstance(error, duckdb.SerializationException):
+        return StoreCorrupt(
+            f"{path} is damaged or not a DuckDB file. Restore a backup with `ralex-monitor restore`, or move the file away; "
+            "it was not changed."
+        )
+    return StoreError(f"The store {path} failed: {text.splitlines()[0]}")
+
+
+def usd(value: Any) -> Decimal:
+    """A money column's value; DuckDB gives Decimals, and None for an empty sum."""
+    return Decimal(0) if value is None else value

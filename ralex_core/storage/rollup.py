@@ -1,0 +1,150 @@
+"""Rollups per minute, hour and day, recomputed for the buckets that changed.
+
+Every write notes the buckets it touched in the same transaction, so a crash forgets none. `recompute` then rebuilds
+exactly those: minutes from operations, hours from minutes (from operations where minutes are no longer kept), days
+from hours. Late data and imports therefore come out as exact as live data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+
+from ralex_core.model.window import DAY_US
+from ralex_core.storage.schema import DIMENSIONS, GRAINS_US, MEASURES
+
+_DIMS = ", ".join(DIMENSIONS)
+_FROM_OPERATIONS = ", ".join(f"{expression} as {name}" for name, (_, expression) in MEASURES.items())
+_FROM_ROLLUP = ", ".join(f"sum({name})::{kind} as {name}" for name, (kind, _) in MEASURES.items())
+
+
+class DirtyBuckets:
+    """The minutes and hours whose rollups are behind; `pending` ones are in a transaction that has not committed."""
+
+    def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
+        self._known: set[tuple[str, int]] = set(known)
+        self._pending: set[tuple[str, int]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def add(self, buckets: set[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Note buckets; returns those that were not noted before and need a row."""
+        fresh = buckets - self._known - self._pending
+        self._pending |= fresh
+        return sorted(fresh)
+
+    def discard_pending(self) -> None:
+        """A new transaction begins: what the last one did not commit was never noted."""
+        self._pending.clear()
+
+    def persisted(self) -> None:
+        """The transaction committed: what was pending is known."""
+        self._known |= self._pending
+        self._pending.clear()
+
+    def of(self, grain: str) -> list[int]:
+        return sorted(bucket for name, bucket in self._known if name == grain)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+def aligned(time_us: int, grain: str) -> int:
+    """The start of the bucket `time_us` is in."""
+    size = GRAINS_US[grain]
+    return time_us // size * size
+
+
+def load_dirty(connection: duckdb.DuckDBPyConnection) -> DirtyBuckets:
+    """What a process before us had not rolled up yet."""
+    return DirtyBuckets(
+        (grain, bucket) for grain, bucket in connection.execute("select grain, bucket from dirty").fetchall()
+    )
+
+
+def minute_floor(connection: duckdb.DuckDBPyConnection, now_us: int, keep_days: int) -> int:
+    """From here on per-minute rollups are complete. Set when the store is made, moved only by `forget_minutes`."""
+    row = connection.execute("select value from meta where key = 'minute_floor'").fetchone()
+    if row is not None:
+        return int(row[0])
+    floor = aligned(now_us - keep_days * DAY_US, "hour")
+    connection.execute("insert into meta values ('minute_floor', $floor)", {"floor": str(floor)})
+    return floor
+
+
+def mark_dirty(
+    connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, times_us: Iterable[int], floor_us: int
+) -> None:
+    """Note, in the writer's transaction, the buckets that operations at `times_us` fall into."""
+    minute, hour = GRAINS_US["minute"], GRAINS_US["hour"]
+    minutes = {time // minute for time in times_us}
+    buckets = {("hour", value * minute // hour * hour) for value in minutes}
+    buckets |= {("minute", value * minute) for value in minutes if value * minute >= floor_us}
+    fresh = dirty.add(buckets)
+    if fresh:
+        connection.execute(
+            "insert into dirty select unnest($grains::VARCHAR[]), unnest($buckets::BIGINT[])",
+            {"grains": [grain for grain, _ in fresh], "buckets": [bucket for _, bucket in fresh]},
+        )
+
+
+def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int) -> int:
+    """Rebuild every dirty bucket inside the caller's transaction; returns how many buckets of all grains."""
+    minutes = dirty.of("minute")
+    hours = dirty.of("hour")
+    days = sorted({aligned(hour, "day") for hour in hours})
+    _rebuild(connection, "minute", "operations", minutes)
+    _rebuild(connection, "hour", "rollup_minute", [hour for hour in hours if hour >= floor_us])
+    _rebuild(connection, "hour", "operations", [hour for hour in hours if hour < floor_us])
+    _rebuild(connection, "day", "rollup_hour", days)
+    connection.execute("delete from dirty")
+    return len(minutes) + len(hours) + len(days)
+
+
+def forget_minutes(connection: duckdb.DuckDBPyConnection, floor_us: int) -> None:
+    """Drop per-minute rollups before `floor_us`; hours keep what they held."""
+    for table in ("rollup_minute", "latency_minute", "latency_kind_minute"):
+        connection.execute(f"delete from {table} where bucket < $floor", {"floor": floor_us})
+    connection.execute(
+        "insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)}
+    )
+
+
+def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str, buckets: list[int]) -> None:
+    if not buckets:
+        return
+    size = GRAINS_US[grain]
+    parameters: dict[str, Any] = {"buckets": buckets, "low": buckets[0], "high": buckets[-1] + size}
+    for table in (f"rollup_{grain}", f"latency_{grain}", f"latency_kind_{grain}"):
+        connection.execute(
+            f"delete from {table} where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[]))",
+            parameters,
+        )
+    time = "started_at" if source == "operations" else "bucket"
+    where = f"where {time} >= $low and {time} < $high and {time} // {size} * {size} in (select unnest($buckets::BIGINT[]))"
+    bucket = f"{time} // {size} * {size} as bucket_start"
+    measures = _FROM_OPERATIONS if source == "operations" else _FROM_ROLLUP
+    connection.execute(
+        f"insert into rollup_{grain} select {bucket}, {_DIMS}, {measures} from {source} {where} group by bucket_start, {_DIMS}",
+        parameters,
+    )
+    if source == "operations":
+        bins, count = "operations", "count(*)"
+        where += " and duration_ms is not null"
+        bin_column = "duration_bin"
+    else:
+        bins, count = source.replace("rollup_", "latency_"), "sum(n)::BIGINT"
+        bin_column = "bin"
+    connection.execute(
+        f"insert into latency_{grain} select {bucket}, {_DIMS}, {bin_column}, {count} from {bins} {where} "
+        f"group by bucket_start, {_DIMS}, {bin_column}",
+        parameters,
+    )
+    connection.execute(
+        f"insert into latency_kind_{grain} select bucket, kind, bin, sum(n)::BIGINT from latency_{grain} "
+        f"where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[])) group by bucket, kind, bin",
+        parameters,
+    )

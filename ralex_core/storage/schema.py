@@ -1,0 +1,140 @@
+"""The telemetry schema: tables, column types, and the measures every rollup and every question is made of.
+
+`started_at` is a BIGINT of UTC microseconds: it needs no conversion on the way in, no time zone on the way out, and
+buckets by integer division. `operations_view` gives the timestamp to people who open the file by hand.
+"""
+
+from __future__ import annotations
+
+from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
+from ralex_core.stats.quantiles import bin_sql
+
+SCHEMA_VERSION = 1
+
+MONEY = "DECIMAL(38,18)"
+
+COLUMN_TYPES: dict[str, str] = dict.fromkeys(Operation._fields, "VARCHAR") | {
+    "started_at": "BIGINT",
+    "duration_ms": "DOUBLE",
+    "ttft_ms": "DOUBLE",
+    "http_status": "INTEGER",
+    "attempt": "INTEGER",
+    "input_tokens": "BIGINT",
+    "cache_read_tokens": "BIGINT",
+    "cache_write_tokens": "BIGINT",
+    "cache_write_1h_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "reasoning_tokens": "BIGINT",
+    "reported_usd": MONEY,
+    "billed_usd": MONEY,
+    "computed_usd": MONEY,
+    "cost_usd": MONEY,
+    "baseline_usd": MONEY,
+    "value_usd": MONEY,
+    "revision": "BIGINT",
+}
+
+MONEY_COLUMNS = frozenset(name for name, kind in COLUMN_TYPES.items() if kind == MONEY)
+
+DURATION_BIN = bin_sql("duration_ms")
+
+GRAINS_US = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+
+DIMENSIONS = ("kind", "name", "project", "client", "provider", "model", "tier")
+"""What rollups keep apart. Users and sessions are not among them: questions about one user read the operations."""
+
+_BAD_OUTCOMES = ", ".join(f"'{outcome}'" for outcome in UNSUCCESSFUL_OUTCOMES)
+SUCCESS = f"kind = 'llm' and status = 'ok' and outcome not in ({_BAD_OUTCOMES})"
+
+# measure → (column type, expression over operations). All add up over buckets, so coarser rollups sum finer ones.
+MEASURES: dict[str, tuple[str, str]] = {
+    "operations": ("BIGINT", "count(*)"),
+    "errors": ("BIGINT", "count(*) filter (status = 'error')"),
+    "billable": ("BIGINT", "count(*) filter (kind = 'llm')"),
+    "priced": ("BIGINT", "count(cost_usd) filter (kind = 'llm')"),
+    "successes": ("BIGINT", f"count(*) filter ({SUCCESS})"),
+    "basis_billed": ("BIGINT", "count(*) filter (cost_basis = 'billed')"),
+    "basis_computed": ("BIGINT", "count(*) filter (cost_basis = 'computed')"),
+    "basis_reported": ("BIGINT", "count(*) filter (cost_basis = 'reported')"),
+    "input_tokens": ("BIGINT", "coalesce(sum(input_tokens), 0)::BIGINT"),
+    "cache_read_tokens": ("BIGINT", "coalesce(sum(cache_read_tokens), 0)::BIGINT"),
+    "cache_write_tokens": ("BIGINT", "coalesce(sum(cache_write_tokens), 0)::BIGINT"),
+    "output_tokens": ("BIGINT", "coalesce(sum(output_tokens), 0)::BIGINT"),
+    "reasoning_tokens": ("BIGINT", "coalesce(sum(reasoning_tokens), 0)::BIGINT"),
+    "cost_usd": (MONEY, "coalesce(sum(cost_usd), 0)"),
+    "reported_usd": (MONEY, "coalesce(sum(reported_usd) filter (quarantine is distinct from 'reported'), 0)"),
+    "computed_usd": (MONEY, "coalesce(sum(computed_usd), 0)"),
+    "billed_usd": (MONEY, "coalesce(sum(billed_usd) filter (quarantine is distinct from 'billed'), 0)"),
+    "quarantined": ("BIGINT", "count(quarantine)"),
+    "quarantined_usd": (
+        MONEY,
+        "coalesce(sum(case quarantine when 'reported' then reported_usd when 'billed' then billed_usd end), 0)",
+    ),
+    "baseline_success_usd": (
+        MONEY,
+        f"coalesce(sum(baseline_usd) filter ({SUCCESS} and cost_usd is not null), 0)",
+    ),
+    "value_usd": (MONEY, "coalesce(sum(value_usd), 0)"),
+    "drift_reported_usd": (
+        MONEY,
+        "coalesce(sum(abs(reported_usd - computed_usd)) filter (quarantine is distinct from 'reported'), 0)",
+    ),
+    "drift_billed_usd": (
+        MONEY,
+        "coalesce(sum(abs(billed_usd - computed_usd)) filter (quarantine is distinct from 'billed'), 0)",
+    ),
+    "duration_ms": ("DOUBLE", "coalesce(sum(duration_ms), 0)"),
+    "timed": ("BIGINT", "count(duration_ms)"),
+    "ttft_ms": ("DOUBLE", "coalesce(sum(ttft_ms), 0)"),
+    "ttft_timed": ("BIGINT", "count(ttft_ms)"),
+}
+
+RESOURCE_COLUMNS: dict[str, str] = {
+    "sampled_at": "BIGINT",
+    "cpu_ratio": "DOUBLE",
+    "load_1m": "DOUBLE",
+    "memory_used_bytes": "BIGINT",
+    "memory_total_bytes": "BIGINT",
+    "swap_used_bytes": "BIGINT",
+    "disk_used_bytes": "BIGINT",
+    "disk_total_bytes": "BIGINT",
+    "disk_read_bytes_s": "DOUBLE",
+    "disk_write_bytes_s": "DOUBLE",
+    "net_received_bytes_s": "DOUBLE",
+    "net_sent_bytes_s": "DOUBLE",
+    "process_cpu_ratio": "DOUBLE",
+    "process_rss_bytes": "BIGINT",
+    "process_open_files": "BIGINT",
+    "process_threads": "BIGINT",
+}
+
+
+def _table(name: str, columns: dict[str, str]) -> str:
+    return f"create table {name} ({', '.join(f'{column} {kind}' for column, kind in columns.items())})"
+
+
+def ddl() -> list[str]:
+    """The statements that make an empty telemetry store of `SCHEMA_VERSION`."""
+    dimensions = dict.fromkeys(DIMENSIONS, "VARCHAR")
+    measures = {name: kind for name, (kind, _) in MEASURES.items()}
+    statements = [
+        "create table meta (key VARCHAR primary key, value VARCHAR)",
+        f"insert into meta values ('schema_version', '{SCHEMA_VERSION}')",
+        _table("operations", COLUMN_TYPES | {"duration_bin": "SMALLINT"}),
+        "create view operations_view as "
+        "select make_timestamp(started_at) as started_at_utc, * exclude (duration_bin) from operations",
+        _table("resource_samples", RESOURCE_COLUMNS),
+        "create table dirty (grain VARCHAR, bucket BIGINT)",
+    ]
+    for grain in GRAINS_US:
+        statements.append(_table(f"rollup_{grain}", {"bucket": "BIGINT"} | dimensions | measures))
+        statements.append(
+            _table(f"latency_{grain}", {"bucket": "BIGINT"} | dimensions | {"bin": "SMALLINT", "n": "BIGINT"})
+        )
+        statements.append(
+            _table(
+                f"latency_kind_{grain}",
+                {"bucket": "BIGINT", "kind": "VARCHAR", "bin": "SMALLINT", "n": "BIGINT"},
+            )
+        )
+    return statements

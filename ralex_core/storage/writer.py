@@ -1,0 +1,327 @@
+"""The one thread that writes telemetry: batches are committed together, acknowledged after, and announced last."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from ralex_core.errors import IntakeFull, RalexError, StoreError
+from ralex_core.model.operation import Operation
+from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.telemetry import Amendment, ResourceSample, Store, WriteResult
+
+logger = logging.getLogger(__name__)
+
+CommitListener = Callable[[Sequence[Operation]], None]
+
+MAX_BATCH = 8192
+"""Operations per commit: more gains nothing and delays the first acknowledgement."""
+ROLLUP_INTERVAL_S = 1.0
+"""How far rollups may be behind while operations keep coming."""
+RETRY_AFTER_S = 2
+RESOURCE_BATCH_S = 10.0
+"""Resource samples are not acknowledged to anybody, so they wait for company."""
+
+
+@dataclass(slots=True)
+class _Submission:
+    operations: Sequence[Operation]
+    future: Future[WriteResult]
+
+
+@dataclass(slots=True)
+class _Amend:
+    amendments: Sequence[Amendment]
+    future: Future[int]
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """What waits for the thread, under one lock."""
+
+    condition: threading.Condition = field(default_factory=threading.Condition)
+    submissions: deque[_Submission] = field(default_factory=deque[_Submission])
+    amends: deque[_Amend] = field(default_factory=deque[_Amend])
+    tasks: deque[tuple[Callable[[], object], Future[object]]] = field(
+        default_factory=deque[tuple[Callable[[], object], "Future[object]"]]
+    )
+    samples: list[ResourceSample] = field(default_factory=list[ResourceSample])
+    waiting: int = 0
+    closed: bool = False
+
+
+class BatchWriter:
+    """Owns all writes to `store`. `submit` never blocks; its future resolves after the commit, or with the error."""
+
+    def __init__(self, store: Store, *, queue_operations: int, metrics: SelfMetrics) -> None:
+        self._store = store
+        self._capacity = queue_operations
+        self._metrics = metrics
+        self._inbox = _Inbox()
+        self._listeners: list[CommitListener] = []
+        self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
+        self._rolled_up_at = 0.0
+        self._rollups_behind = True
+        self._samples_due_at = 0.0
+
+    # --- for any thread ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        """Queue operations for the next commit.
+
+        Raises:
+            IntakeFull: the queue holds `queue_operations` already, or the writer is closing; nothing was taken.
+        """
+        future: Future[WriteResult] = Future()
+        if not operations:
+            future.set_result(WriteResult(0, 0, 0))
+            return future
+        inbox = self._inbox
+        with inbox.condition:
+            if inbox.closed:
+                raise IntakeFull("The monitor is shutting down; send again when it is back.", RETRY_AFTER_S)
+            if inbox.waiting and inbox.waiting + len(operations) > self._capacity:
+                self._metrics.add("intake_refused_operations_total", len(operations))
+                raise IntakeFull(
+                    f"{inbox.waiting} operations are waiting for a commit, the queue takes {self._capacity}. Send again later.",
+                    RETRY_AFTER_S,
+                )
+            inbox.waiting += len(operations)
+            inbox.submissions.append(_Submission(operations, future))
+            inbox.condition.notify()
+        return future
+
+    def submit_resources(self, samples: Sequence[ResourceSample]) -> None:
+        """Queue resource samples; they are written within `RESOURCE_BATCH_S` and acknowledged to nobody."""
+        with self._inbox.condition:
+            self._inbox.samples.extend(samples)
+
+    def amend(self, amendments: Sequence[Amendment]) -> Future[int]:
+        """Apply what became known later; the future gives the number of operations changed."""
+        future: Future[int] = Future()
+        with self._inbox.condition:
+            if self._inbox.closed:
+                raise IntakeFull("The monitor is shutting down; send again when it is back.", RETRY_AFTER_S)
+            self._inbox.amends.append(_Amend(amendments, future))
+            self._inbox.condition.notify()
+        return future
+
+    def run(self, task: Callable[[], object]) -> Future[object]:
+        """Run something on the writer thread between commits (retention, a backup)."""
+        future: Future[object] = Future()
+        with self._inbox.condition:
+            if self._inbox.closed:
+                raise IntakeFull("The monitor is shutting down; send again when it is back.", RETRY_AFTER_S)
+            self._inbox.tasks.append((task, future))
+            self._inbox.condition.notify()
+        return future
+
+    def flush(self) -> None:
+        """Wait until everything queued so far is committed and the rollups have caught up."""
+        self.run(self._refresh_rollups).result()
+
+    def on_commit(self, listener: CommitListener) -> None:
+        """Call `listener` on the writer thread with what each commit really stored. It must be quick."""
+        self._listeners.append(listener)
+
+    @property
+    def waiting(self) -> int:
+        """Operations queued and not yet committed."""
+        return self._inbox.waiting
+
+    def close(self) -> None:
+        """Commit what is queued, refuse what comes after, and end the thread. Safe to call twice."""
+        with self._inbox.condition:
+            self._inbox.closed = True
+            self._inbox.condition.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # --- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            work = self._next()
+            if work is None:
+                break
+            submissions, amends, tasks, samples = work
+            if submissions:
+                self._commit(submissions)
+            for amend in amends:
+                self._settle(amend.future, lambda amend=amend: self._amend(amend))
+            for task, future in tasks:
+                self._settle(future, task)
+            if samples:
+                self._boundary("resource samples", lambda: self._store.write_resources(samples))
+            self._refresh_when_due()
+        self._boundary("rollups", self._refresh_rollups)
+        self._boundary("resource samples", lambda: self._store.write_resources(self._inbox.samples))
+
+    def _next(
+        self,
+    ) -> (
+        tuple[
+            list[_Submission],
+            list[_Amend],
+            list[tuple[Callable[[], object], Future[object]]],
+            list[ResourceSample],
+        ]
+        | None
+    ):
+        inbox = self._inbox
+        with inbox.condition:
+            while not (inbox.submissions or inbox.amends or inbox.tasks):
+                if inbox.closed:
+                    return None
+                now = time.monotonic()
+                rollups_due_in = (
+                    self._rolled_up_at + ROLLUP_INTERVAL_S - now
+                    if self._rollups_behind
+                    else ROLLUP_INTERVAL_S
+                )
+                if rollups_due_in <= 0 or (inbox.samples and now >= self._samples_due_at):
+                    break
+                inbox.condition.wait(rollups_due_in)
+            submissions: list[_Submission] = []
+            size = 0
+            while inbox.submissions and (
+                not submissions or size + len(inbox.submissions[0].operations) <= MAX_BATCH
+            ):
+                submissions.append(inbox.submissions.popleft())
+                size += len(submissions[-1].operations)
+            amends: list[_Amend] = []
+            tasks: list[tuple[Callable[[], object], Future[object]]] = []
+            if not inbox.submissions:
+                amends, tasks = list(inbox.amends), list(inbox.tasks)
+                inbox.amends.clear()
+                inbox.tasks.clear()
+            samples: list[ResourceSample] = []
+            if time.monotonic() >= self._samples_due_at:
+                samples, inbox.samples = inbox.samples, []
+                self._samples_due_at = time.monotonic() + RESOURCE_BATCH_S
+            return submissions, amends, tasks, samples
+
+    def _commit(self, submissions: list[_Submission]) -> None:
+        started = time.monotonic()
+        count = sum(len(submission.operations) for submission in submissions)
+        try:
+            if not self._write(submissions) and len(submissions) > 1:
+                for submission in submissions:  # one of them is at fault: the others must not suffer for it
+                    self._write([submission], last=True)
+        finally:
+            with self._inbox.condition:
+                self._inbox.waiting -= count
+        self._metrics.add("commits_total")
+        self._metrics.add("commit_seconds_total", time.monotonic() - started)
+        self._metrics.set("commit_last_seconds", time.monotonic() - started)
+
+    def _write(self, submissions: list[_Submission], last: bool = False) -> bool:
+        """Commit submissions as one batch. False: it failed, and nobody was told because a second try follows."""
+        operations = [operation for submission in submissions for operation in submission.operations]
+        try:
+            result = self._store.write(operations)
+        except Exception as error:
+            if len(submissions) > 1 and not last:
+                return False
+            logger.error("A batch of %d operations was not stored: %s", len(operations), error)
+            self._metrics.add("commit_failures_total")
+            failure = (
+                error if isinstance(error, RalexError) else StoreError(f"The batch was not stored: {error}")
+            )
+            for submission in submissions:
+                submission.future.set_exception(failure)
+            return False
+        self._rollups_behind = True
+        self._metrics.add("operations_stored_total", result.inserted)
+        self._metrics.add("operations_replaced_total", result.replaced)
+        self._metrics.add("operations_duplicate_total", result.duplicates)
+        for submission, share in zip(submissions, _shares(submissions, result), strict=True):
+            with contextlib.suppress(Exception):  # a caller that went away has cancelled its future
+                submission.future.set_result(share)
+        self._announce(operations, result)
+        return True
+
+    def _announce(self, operations: list[Operation], result: WriteResult) -> None:
+        stored = operations
+        if result.duplicates or result.expired:
+            taken: set[str] = set(result.duplicate_ids | result.expired_ids)
+            stored = []
+            for operation in operations:
+                if operation.operation_id not in taken:
+                    taken.add(operation.operation_id)
+                    stored.append(operation)
+        if not stored:
+            return
+        for listener in self._listeners:
+            self._boundary("a commit listener", lambda listener=listener: listener(stored))
+
+    def _amend(self, amend: _Amend) -> int:
+        changed = self._store.amend(amend.amendments)
+        self._rollups_behind = True
+        return changed
+
+    def _refresh_rollups(self) -> int:
+        count = self._store.refresh_rollups()
+        self._rollups_behind = False
+        self._rolled_up_at = time.monotonic()
+        return count
+
+    def _refresh_when_due(self) -> None:
+        if self._rollups_behind and time.monotonic() - self._rolled_up_at >= ROLLUP_INTERVAL_S:
+            started = time.monotonic()
+            self._boundary("rollups", self._refresh_rollups)
+            self._metrics.add("rollup_seconds_total", time.monotonic() - started)
+
+    def _settle(self, future: Future[int] | Future[object], work: Callable[[], object]) -> None:
+        try:
+            future.set_result(work())  # pyright: ignore[reportArgumentType] - the future was made for this work
+        except Exception as error:
+            future.set_exception(error)
+
+    def _boundary(self, what: str, work: Callable[[], object]) -> None:
+        """Nothing that fails here may end the thread: log once, count, go on."""
+        try:
+            work()
+        except Exception:
+            logger.exception("The telemetry writer failed at %s", what)
+            self._metrics.add("writer_failures_total")
+
+
+def _shares(submissions: list[_Submission], result: WriteResult) -> list[WriteResult]:
+    """How the result of one commit falls to the submissions in it."""
+    if len(submissions) == 1:
+        return [result]
+    if not (result.duplicates or result.replaced or result.expired):
+        return [WriteResult(len(submission.operations), 0, 0) for submission in submissions]
+    return _counted_shares(submissions, result)
+
+
+def _counted_shares(submissions: list[_Submission], result: WriteResult) -> list[WriteResult]:
+    shares: list[WriteResult] = []
+    seen: set[str] = set()
+    for submission in submissions:
+        duplicates: set[str] = set()
+        counts = {"stored": 0, "duplicate": 0, "expired": 0}
+        for operation in submission.operations:
+            identifier = operation.operation_id
+            if identifier in result.expired_ids:
+                counts["expired"] += 1
+            elif identifier in result.duplicate_ids or identifier in seen:
+                counts["duplicate"] += 1
+                duplicates.add(identifier)
+            else:
+                counts["stored"] += 1
+            seen.add(identifier)
+        shares.append(
+            WriteResult(counts["stored"], 0, counts["duplicate"], frozenset(duplicates), counts["expired"])
+        )
+    return shares
