@@ -22,14 +22,15 @@ setup: $(DEV) ## create .venv with everything that tests and linters need
 
 test: setup $(NODE) lint ## install what is missing, lint, run every test
 	@scripts/browser.sh
-	@$(BIN)/python -m pytest $(TESTS)
+	npm test --silent
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(DEV) $(NODE) ## style, formatting, types (Python and JavaScript), layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	npm run --silent lint
+	npm run --silent check
 
 format: $(DEV) ## rewrite the Python files as ruff wants them
 	$(BIN)/ruff check --fix .

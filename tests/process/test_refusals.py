@@ -1,4 +1,4 @@
-"""A server that cannot start or store says so in one sentence, exits with a code other than 0, loses nothing."""
+"""A server that cannot start or store says so in one sentence, exits with a code not 0 and loses nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,154 @@
+"""The documentation says what is true: every setting, command, field and link."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import typer
+from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
+
+from ralex_core.cli import app as cli_app
+from ralex_core.config import Settings
+from ralex_core.model.operation import Operation
+from tests.support.repository import ROOT, markdown_files
+
+DOCS = ROOT / "docs"
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+# --- settings ----------------------------------------------------------------
+
+
+def shown_default(name: str, field: FieldInfo) -> str:
+    """A default as the table of settings shows it."""
+    if name == "home":
+        return "`~/.ralex-monitor`"
+    if name == "tiers":
+        return ", ".join(
+            f"{tier.name} ≤ ${tier.max_usd_per_mtok.normalize():f}" if tier.max_usd_per_mtok else tier.name
+            for tier in field.default
+        )
+    if field.default is None:
+        return "none"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
+    return f"`{field.default}`"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented_with_its_default(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert field.description, f"{name} has no description"
+    row = f"| `{name}` | {shown_default(name, field)} | {field.description} |"
+    assert row in page("operations.md").splitlines(), f"docs/operations.md lacks this row:\n{row}"
+
+
+# --- commands ----------------------------------------------------------------
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its full name, as a person types it."""
+    found: dict[str, click.Command] = {}
+
+    def walk(prefix: str, command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            for name, inner in command.commands.items():
+                walk(f"{prefix} {name}", inner)
+        else:
+            found[prefix] = command
+
+    walk("ralex-monitor", typer.main.get_command(cli_app))
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_and_its_options_are_documented(name: str) -> None:
+    text = page("cli.md")
+    assert name in text, f"docs/cli.md does not name `{name}`"
+    options = [
+        option
+        for parameter in commands()[name].params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for option in parameter.opts
+        if option.startswith("--") and option not in {"--help", "--install-completion", "--show-completion"}
+    ]
+    assert [option for option in options if option not in text] == []
+
+
+# --- data ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", Operation._fields)
+def test_every_field_of_an_operation_is_documented(name: str) -> None:
+    assert re.search(rf"^\| .*`{name}`", page("data-model.md"), re.MULTILINE), (
+        f"docs/data-model.md has no row for {name}"
+    )
+
+
+def test_every_route_of_the_api_is_documented() -> None:
+    from ralex_core.dashboard.app import routes
+
+    paths = {route.path for route in routes() if isinstance(route, APIRoute) and route.include_in_schema}
+    text = page("api.md")
+    assert {path for path in paths if path not in text} == set()
+
+
+# --- pages ----------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def links(file: Path) -> list[str]:
+    """Where a page's links and images lead, code blocks aside."""
+    text = FENCE.sub("", file.read_text())
+    return [first or second for first, second in LINK.findall(text)]
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+)$", FENCE.sub("", file.read_text()), re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+        found.add(words.replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("file", markdown_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(file: Path) -> None:
+    broken: list[str] = []
+    for link in links(file):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (file.parent / name).resolve() if name else file
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    reached: set[Path] = set()
+    todo = [DOCS / "index.md"]
+    while todo:
+        file = todo.pop()
+        if file in reached:
+            continue
+        reached.add(file)
+        targets = (
+            (file.parent / link.partition("#")[0]).resolve()
+            for link in links(file)
+            if not re.match(r"[a-z]+:", link)
+        )
+        todo.extend(target for target in targets if target.suffix == ".md" and target.is_file())
+    assert {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path not in reached} == set()
