@@ -77,9 +77,7 @@ class DuckDBStore:
         try:
             self._prepare_schema()
             self._dirty = rollup.load_dirty(self._connection)
-            self._minute_floor = rollup.minute_floor(
-                self._connection, self._clock.now_us(), minute_rollup_days
-            )
+            self._minute_floor = rollup.minute_floor(self._connection, self._clock.now_us(), minute_rollup_days)
             self._retention_floor = int(self._meta("retention_floor") or 0)
         except BaseException:
             self._connection.close()
@@ -103,9 +101,7 @@ class DuckDBStore:
     def _prepare_schema(self) -> None:
         connection = self._connection
         try:
-            tables = {
-                row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()
-            }
+            tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
             if not tables:
                 connection.execute("begin")
                 for statement in ddl():
@@ -114,7 +110,8 @@ class DuckDBStore:
                 return
             if "meta" not in tables or "operations" not in tables:
                 raise StoreCorrupt(
-                    f"{self.path} is a DuckDB file, but not a Ralex Monitor store. Move it away or choose another RALEX_MONITOR_HOME."
+                    f"{self.path} is a DuckDB file, but not a Ralex Monitor store. "
+                    "Move it away or choose another RALEX_MONITOR_HOME."
                 )
             version = int(self._meta("schema_version") or 0)
         except duckdb.Error as error:
@@ -130,7 +127,7 @@ class DuckDBStore:
         return None if row is None else row[0]
 
     def _reopen(self) -> None:
-        """After a fatal error DuckDB refuses everything until the file is opened again; committed rows are in its log."""
+        """After a fatal error DuckDB refuses everything until the file is opened again; commits are in its log."""
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
         self._connection = self._connect()
@@ -175,9 +172,7 @@ class DuckDBStore:
         if expired:
             batch = [operation for operation in batch if operation.operation_id not in expired]
             if not batch:
-                return WriteResult(
-                    0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired
-                )
+                return WriteResult(0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired)
         with self._transaction() as connection:
             stored = self._stored_revisions(connection, batch)
             fresh = batch
@@ -186,8 +181,7 @@ class DuckDBStore:
                 fresh = [
                     operation
                     for operation in batch
-                    if operation.operation_id not in stored
-                    or operation.revision > stored[operation.operation_id]
+                    if operation.operation_id not in stored or operation.revision > stored[operation.operation_id]
                 ]
                 replaced = [operation.operation_id for operation in fresh if operation.operation_id in stored]
                 if replaced:
@@ -210,17 +204,13 @@ class DuckDBStore:
             expired_ids=expired,
         )
 
-    def _stored_revisions(
-        self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]
-    ) -> dict[str, int]:
+    def _stored_revisions(self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]) -> dict[str, int]:
         self._register(connection, batch, ("operation_id",))
         times = [operation.started_at for operation in batch]
         rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
         return dict(rows)
 
-    def _remove(
-        self, connection: duckdb.DuckDBPyConnection, ids: list[str], batch: list[Operation]
-    ) -> list[int]:
+    def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], batch: list[Operation]) -> list[int]:
         """Delete older revisions; returns when they started, since their buckets change too."""
         times = [operation.started_at for operation in batch]
         bounds = {"ids": ids, "low": min(times), "high": max(times)}
@@ -410,25 +400,15 @@ def _translated(error: duckdb.Error, path: Path) -> StoreError:
     lowered = text.lower()
     if "conflicting lock" in lowered or "could not set lock" in lowered:
         return StoreLocked(
-            f"{path} is in use by another process. Stop the other monitor, or start this one with another RALEX_MONITOR_HOME."
+            f"{path} is in use by another process. Stop the other monitor, "
+            "or start this one with another RALEX_MONITOR_HOME."
         )
-    if (
-        "no space left" in lowered
-        or "file size limit" in lowered
-        or "file too large" in lowered
-        or "enospc" in lowered
-    ):
-        return StoreFull(
-            f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost."
-        )
+    if "no space left" in lowered or "file size limit" in lowered or "file too large" in lowered or "enospc" in lowered:
+        return StoreFull(f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost.")
     if "permission denied" in lowered or "read-only file system" in lowered:
-        return StoreError(
-            f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME."
-        )
+        return StoreError(f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME.")
     if "newer version" in lowered or "version number" in lowered:
-        return SchemaTooNew(
-            f"{path} was written by a newer DuckDB. Upgrade ralex-monitor; the file was not touched."
-        )
+        return SchemaTooNew(f"{path} was written by a newer DuckDB. Upgrade ralex-monitor; the file was not touched.")
     corrupt = (
         "not a valid duckdb",
         "corrupt",
@@ -439,8 +419,8 @@ def _translated(error: duckdb.Error, path: Path) -> StoreError:
     )
     if any(sign in lowered for sign in corrupt) or isinstance(error, duckdb.SerializationException):
         return StoreCorrupt(
-            f"{path} is damaged or not a DuckDB file. Restore a backup with `ralex-monitor restore`, or move the file away; "
-            "it was not changed."
+            f"{path} is damaged or not a DuckDB file. Restore a backup with `ralex-monitor restore`, "
+            "or move the file away; it was not changed."
         )
     return StoreError(f"The store {path} failed: {text.splitlines()[0]}")
 

@@ -108,9 +108,7 @@ def forget_minutes(connection: duckdb.DuckDBPyConnection, floor_us: int) -> None
     """Drop per-minute rollups before `floor_us`; hours keep what they held."""
     for table in ("rollup_minute", "latency_minute", "latency_kind_minute"):
         connection.execute(f"delete from {table} where bucket < $floor", {"floor": floor_us})
-    connection.execute(
-        "insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)}
-    )
+    connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)})
 
 
 def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str, buckets: list[int]) -> None:
@@ -120,15 +118,19 @@ def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str, buc
     parameters: dict[str, Any] = {"buckets": buckets, "low": buckets[0], "high": buckets[-1] + size}
     for table in (f"rollup_{grain}", f"latency_{grain}", f"latency_kind_{grain}"):
         connection.execute(
-            f"delete from {table} where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[]))",
+            f"delete from {table} where bucket >= $low and bucket < $high "
+            "and bucket in (select unnest($buckets::BIGINT[]))",
             parameters,
         )
     time = "started_at" if source == "operations" else "bucket"
-    where = f"where {time} >= $low and {time} < $high and {time} // {size} * {size} in (select unnest($buckets::BIGINT[]))"
+    where = (
+        f"where {time} >= $low and {time} < $high and {time} // {size} * {size} in (select unnest($buckets::BIGINT[]))"
+    )
     bucket = f"{time} // {size} * {size} as bucket_start"
     measures = _FROM_OPERATIONS if source == "operations" else _FROM_ROLLUP
     connection.execute(
-        f"insert into rollup_{grain} select {bucket}, {_DIMS}, {measures} from {source} {where} group by bucket_start, {_DIMS}",
+        f"insert into rollup_{grain} select {bucket}, {_DIMS}, {measures} from {source} {where} "
+        f"group by bucket_start, {_DIMS}",
         parameters,
     )
     if source == "operations":
@@ -145,6 +147,7 @@ def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str, buc
     )
     connection.execute(
         f"insert into latency_kind_{grain} select bucket, kind, bin, sum(n)::BIGINT from latency_{grain} "
-        f"where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[])) group by bucket, kind, bin",
+        "where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[])) "
+        "group by bucket, kind, bin",
         parameters,
     )

@@ -92,7 +92,8 @@ class BatchWriter:
             if inbox.waiting and inbox.waiting + len(operations) > self._capacity:
                 self._metrics.add("intake_refused_operations_total", len(operations))
                 raise IntakeFull(
-                    f"{inbox.waiting} operations are waiting for a commit, the queue takes {self._capacity}. Send again later.",
+                    f"{inbox.waiting} operations are waiting for a commit, the queue takes {self._capacity}. "
+                    "Send again later.",
                     RETRY_AFTER_S,
                 )
             inbox.waiting += len(operations)
@@ -161,7 +162,7 @@ class BatchWriter:
             for task, future in tasks:
                 self._settle(future, task)
             if samples:
-                self._boundary("resource samples", lambda: self._store.write_resources(samples))
+                self._boundary("resource samples", lambda samples=samples: self._store.write_resources(samples))
             self._refresh_when_due()
         self._boundary("rollups", self._refresh_rollups)
         self._boundary("resource samples", lambda: self._store.write_resources(self._inbox.samples))
@@ -184,18 +185,14 @@ class BatchWriter:
                     return None
                 now = time.monotonic()
                 rollups_due_in = (
-                    self._rolled_up_at + ROLLUP_INTERVAL_S - now
-                    if self._rollups_behind
-                    else ROLLUP_INTERVAL_S
+                    self._rolled_up_at + ROLLUP_INTERVAL_S - now if self._rollups_behind else ROLLUP_INTERVAL_S
                 )
                 if rollups_due_in <= 0 or (inbox.samples and now >= self._samples_due_at):
                     break
                 inbox.condition.wait(rollups_due_in)
             submissions: list[_Submission] = []
             size = 0
-            while inbox.submissions and (
-                not submissions or size + len(inbox.submissions[0].operations) <= MAX_BATCH
-            ):
+            while inbox.submissions and (not submissions or size + len(inbox.submissions[0].operations) <= MAX_BATCH):
                 submissions.append(inbox.submissions.popleft())
                 size += len(submissions[-1].operations)
             amends: list[_Amend] = []
@@ -234,9 +231,7 @@ class BatchWriter:
                 return False
             logger.error("A batch of %d operations was not stored: %s", len(operations), error)
             self._metrics.add("commit_failures_total")
-            failure = (
-                error if isinstance(error, RalexError) else StoreError(f"The batch was not stored: {error}")
-            )
+            failure = error if isinstance(error, RalexError) else StoreError(f"The batch was not stored: {error}")
             for submission in submissions:
                 submission.future.set_exception(failure)
             return False
@@ -321,7 +316,5 @@ def _counted_shares(submissions: list[_Submission], result: WriteResult) -> list
             else:
                 counts["stored"] += 1
             seen.add(identifier)
-        shares.append(
-            WriteResult(counts["stored"], 0, counts["duplicate"], frozenset(duplicates), counts["expired"])
-        )
+        shares.append(WriteResult(counts["stored"], 0, counts["duplicate"], frozenset(duplicates), counts["expired"]))
     return shares

@@ -1,0 +1,187 @@
+"""Totals of a scope, and of the whole store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ralex_core.model.window import Scope
+from ralex_core.stats.quantiles import value_of
+from ralex_core.storage.queries.segments import measured, percentiles
+from ralex_core.storage.telemetry import Store
+
+_ADDED = (
+    "operations",
+    "errors",
+    "billable",
+    "priced",
+    "successes",
+    "basis_billed",
+    "basis_computed",
+    "basis_reported",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "cost_usd",
+    "reported_usd",
+    "computed_usd",
+    "billed_usd",
+    "quarantined",
+    "quarantined_usd",
+    "baseline_success_usd",
+    "value_usd",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a scope. Money is USD; ratios are 0–1; latency is of llm operations, in ms; None is not known."""
+
+    operations: int
+    llm_operations: int
+    errors: int
+    billable: int
+    priced: int
+    successes: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: Decimal
+    reported_usd: Decimal
+    computed_usd: Decimal
+    billed_usd: Decimal
+    baseline_success_usd: Decimal
+    value_usd: Decimal
+    quarantined_count: int
+    quarantined_usd: Decimal
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    basis: dict[str, int]
+    """Billable operations per cost basis, `unknown` included."""
+
+    @property
+    def coverage_ratio(self) -> float | None:
+        """Billable operations with a known cost ÷ billable operations; None when nothing was billable."""
+        return self.priced / self.billable if self.billable else None
+
+    @property
+    def efficiency_ratio(self) -> float | None:
+        """Baseline cost of successful operations ÷ actual cost of all; None when nothing was paid."""
+        return float(self.baseline_success_usd / self.cost_usd) if self.cost_usd else None
+
+    @property
+    def error_ratio(self) -> float | None:
+        return self.errors / self.operations if self.operations else None
+
+    @property
+    def cost_per_success_usd(self) -> Decimal | None:
+        return self.cost_usd / self.successes if self.successes else None
+
+
+def totals(store: Store, scope: Scope) -> Totals:
+    """Everything a headline needs about a scope; zeros and Nones when there is nothing in it."""
+    row = measured(store, scope, _ADDED)[0]
+    value = dict(zip(_ADDED, (0 if item is None else item for item in row), strict=True))
+    latency = percentiles(store, scope, (0.5, 0.95, 0.99), kind="llm").get(())
+    p50, p95, p99 = (value_of(bin) for bin in latency[1:]) if latency else (None, None, None)
+    unknown = value["billable"] - value["priced"]
+    return Totals(
+        operations=value["operations"],
+        llm_operations=value["billable"],
+        errors=value["errors"],
+        billable=value["billable"],
+        priced=value["priced"],
+        successes=value["successes"],
+        input_tokens=value["input_tokens"],
+        output_tokens=value["output_tokens"],
+        cache_read_tokens=value["cache_read_tokens"],
+        cache_write_tokens=value["cache_write_tokens"],
+        cost_usd=Decimal(value["cost_usd"]),
+        reported_usd=Decimal(value["reported_usd"]),
+        computed_usd=Decimal(value["computed_usd"]),
+        billed_usd=Decimal(value["billed_usd"]),
+        baseline_success_usd=Decimal(value["baseline_success_usd"]),
+        value_usd=Decimal(value["value_usd"]),
+        quarantined_count=value["quarantined"],
+        quarantined_usd=Decimal(value["quarantined_usd"]),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        basis={
+            "billed": value["basis_billed"],
+            "computed": value["basis_computed"],
+            "reported": value["basis_reported"],
+            "unknown": unknown,
+        },
+    )
+
+
+def spend(store: Store, scope: Scope) -> tuple[Decimal, int, int]:
+    """(cost_usd, billable operations, those with a known cost): the cheap part of `totals`, for budgets."""
+    cost, billable, priced = measured(store, scope, ("cost_usd", "billable", "priced"))[0]
+    return Decimal(cost or 0), billable or 0, priced or 0
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTotals:
+    """The whole store in one line; see `totals` for what the fields mean. Quarantined claims are in no sum."""
+
+    operations: int
+    llm_operations: int
+    input_tokens: int
+    output_tokens: int
+    reported_usd: Decimal
+    computed_usd: Decimal
+    billed_usd: Decimal
+    total_usd: Decimal
+    coverage_ratio: float | None
+    quarantined_count: int
+    quarantined_usd: Decimal
+
+
+def status_totals(store: Store) -> StatusTotals:
+    """Totals over all time, read from the operations themselves: true to the last commit, retention excepted."""
+    from ralex_core.storage.schema import MEASURES
+
+    names = (
+        "operations",
+        "billable",
+        "input_tokens",
+        "output_tokens",
+        "reported_usd",
+        "computed_usd",
+        "billed_usd",
+        "cost_usd",
+        "priced",
+        "quarantined",
+        "quarantined_usd",
+    )
+    row = store.query(f"select {', '.join(MEASURES[name][1] for name in names)} from operations")[0]
+    value = dict(zip(names, row, strict=True))
+    return StatusTotals(
+        operations=value["operations"],
+        llm_operations=value["billable"],
+        input_tokens=value["input_tokens"],
+        output_tokens=value["output_tokens"],
+        reported_usd=Decimal(value["reported_usd"]),
+        computed_usd=Decimal(value["computed_usd"]),
+        billed_usd=Decimal(value["billed_usd"]),
+        total_usd=Decimal(value["cost_usd"]),
+        coverage_ratio=value["priced"] / value["billable"] if value["billable"] else None,
+        quarantined_count=value["quarantined"],
+        quarantined_usd=Decimal(value["quarantined_usd"]),
+    )
+
+
+def extent(store: Store) -> tuple[int, int] | None:
+    """When the first and the last stored operation started (UTC µs); None for an empty store."""
+    first, last = store.query("select min(started_at), max(started_at) from operations")[0]
+    return None if first is None else (first, last)
+
+
+def is_empty(store: Store) -> bool:
+    """Whether no operation was ever stored (or all were deleted)."""
+    return not store.query("select 1 from operations limit 1")
