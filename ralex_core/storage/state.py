@@ -1,0 +1,313 @@
+"""The state store: settings, import cursors and the audit log, in one SQLite file through SQLAlchemy Core.
+
+Telemetry (operations, resources, rollups) is not here; see `storage.telemetry`. The schema is made and brought
+up to date by the migrations in `state_migrations`; Alembic is imported only when there is something to migrate.
+Times are UTC microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError
+
+from ralex_core.clock import Clock, SystemClock
+from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
+
+REVISIONS = ("0001",)
+"""Every revision of the schema, oldest first; the last one is what this code reads and writes."""
+
+BUSY_TIMEOUT_MS = 5000
+"""How long a statement waits for another process to finish its transaction."""
+
+MIGRATIONS = Path(__file__).parent / "state_migrations"
+
+_metadata = sa.MetaData()
+
+_settings = sa.Table(
+    "settings",
+    _metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+
+_cursors = sa.Table(
+    "import_cursors",
+    _metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("position", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("modified_at", sa.BigInteger, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("follow", sa.Boolean, nullable=False),
+    sa.Column("lines", sa.BigInteger, nullable=False),
+    sa.Column("imported", sa.BigInteger, nullable=False),
+    sa.Column("duplicates", sa.BigInteger, nullable=False),
+    sa.Column("rejected", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+
+_memory = sa.Table(
+    "import_memory",
+    _metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_audit = sa.Table(
+    "audit_log",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text),
+)
+
+_recall = sa.select(_memory.c.value).where(
+    _memory.c.source == sa.bindparam("source"), _memory.c.key == sa.bindparam("key")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far one file of one source has been imported. Counts are of all runs that continued each other."""
+
+    source: str
+    path: str
+    position: str
+    """The importer's own bookmark, as JSON (see `importers.base.Position`)."""
+    size: int
+    """Bytes of the file when it was last read."""
+    modified_at: int
+    complete: bool
+    """Whether the last run reached the end of the file."""
+    follow: bool = False
+    """Whether a server reads on when the file grows."""
+    lines: int = 0
+    imported: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    updated_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something a person or a job did to the monitor."""
+
+    at: int
+    action: str
+    subject: str
+    detail: str | None
+
+
+class StateStore:
+    """The state file at `path`; created, with its directory, when it does not exist. Any thread may use it.
+
+    Raises:
+        ConfigError: the file or its directory cannot be written.
+        StoreLocked: another process holds it for longer than `busy_timeout_ms`.
+        StoreCorrupt: the file is not SQLite, or not one of ours.
+        SchemaTooNew: a newer version of this package wrote it; it is not touched.
+        StoreFull: the disk has no room.
+    """
+
+    def __init__(self, path: Path, clock: Clock | None = None, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+        self.path = path
+        self._clock = clock or SystemClock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot create the directory {path.parent}: {error.strerror}. "
+                "Choose another one with RALEX_MONITOR_HOME."
+            ) from error
+        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": busy_timeout_ms / 1000})
+        event.listen(self._engine, "connect", _configure)
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    # --- schema ------------------------------------------------------------------------------------------------
+
+    def _bring_up_to_date(self) -> None:
+        found = self._schema_revision()
+        if found == REVISIONS[-1]:
+            return
+        if found is not None and found not in REVISIONS:
+            raise SchemaTooNew(
+                f"{self.path} has state schema {found}, this version knows {REVISIONS[-1]}. "
+                "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
+            )
+        with self._write() as connection:
+            migrate(connection, REVISIONS[-1])
+
+    def _schema_revision(self) -> str | None:
+        """The revision the file is at; None for a new file."""
+        with self._read() as connection:
+            names = set(connection.scalars(sa.text("select name from sqlite_master where type = 'table'")))
+            if not names:
+                return None
+            if "alembic_version" not in names:
+                raise StoreCorrupt(
+                    f"{self.path} is an SQLite file, but not a Ralex Monitor state file. "
+                    "Move it away or choose another RALEX_MONITOR_HOME."
+                )
+            return connection.scalar(sa.text("select version_num from alembic_version"))
+
+    @contextmanager
+    def _read(self) -> Generator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _translated(error, self.path) from error
+
+    @contextmanager
+    def _write(self) -> Generator[sa.Connection]:
+        """One transaction, holding the write lock from its start: a reader that turns writer cannot wait its turn."""
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("begin immediate")
+                yield connection
+                connection.commit()
+        except DBAPIError as error:
+            raise _translated(error, self.path) from error
+
+    def close(self) -> None:
+        """Give the file back. Closing twice is harmless."""
+        self._engine.dispose()
+
+    # --- settings ----------------------------------------------------------------------------------------------
+
+    def get_setting(self, key: str) -> str | None:
+        """What was stored under `key`, or None."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(_settings.c.value).where(_settings.c.key == key))
+
+    def set_setting(self, key: str, value: str) -> None:
+        row = {"key": key, "value": value, "updated_at": self._clock.now_us()}
+        with self._write() as connection:
+            connection.execute(_upsert(_settings, row))
+
+    # --- imports -----------------------------------------------------------------------------------------------
+
+    def cursor(self, source: str, path: str) -> Cursor | None:
+        """Where the import of this file stands; None when it was never imported."""
+        statement = sa.select(_cursors).where(_cursors.c.source == source, _cursors.c.path == path)
+        with self._read() as connection:
+            row = connection.execute(statement).mappings().first()
+        return None if row is None else Cursor(**row)
+
+    def cursors(self, source: str | None = None) -> list[Cursor]:
+        """All cursors (of one source), by source and path."""
+        statement = sa.select(_cursors).order_by(_cursors.c.source, _cursors.c.path)
+        if source is not None:
+            statement = statement.where(_cursors.c.source == source)
+        with self._read() as connection:
+            return [Cursor(**row) for row in connection.execute(statement).mappings()]
+
+    def save_cursor(self, cursor: Cursor, remembered: Mapping[str, str] | None = None) -> None:
+        """Keep where the import stands, and what its importer has to remember, in one transaction."""
+        row = {name: getattr(cursor, name) for name in _cursors.c.keys()} | {"updated_at": self._clock.now_us()}  # noqa: SIM118
+        with self._write() as connection:
+            connection.execute(_upsert(_cursors, row))
+            if remembered:
+                rows = [{"source": cursor.source, "key": key, "value": value} for key, value in remembered.items()]
+                connection.execute(_upsert(_memory), rows)
+
+    def forget_cursors(self, source: str) -> int:
+        """Drop a source's cursors, so that the next import reads its files from the start; returns how many."""
+        with self._write() as connection:
+            return connection.execute(sa.delete(_cursors).where(_cursors.c.source == source)).rowcount
+
+    def remembers(self, source: str) -> bool:
+        """Whether an importer ever remembered anything."""
+        with self._read() as connection:
+            return connection.scalar(sa.select(sa.exists().where(_memory.c.source == source))) or False
+
+    def recall(self, source: str, key: str) -> str | None:
+        """What an importer remembered under `key` in an earlier file or run."""
+        with self._read() as connection:
+            return connection.scalar(_recall, {"source": source, "key": key})
+
+    # --- audit log ---------------------------------------------------------------------------------------------
+
+    def audit(self, action: str, subject: str, detail: Mapping[str, Any] | str | None = None) -> None:
+        """Note that something was done: `action` to `subject`."""
+        text = detail if detail is None or isinstance(detail, str) else json.dumps(detail, sort_keys=True)
+        row = {"at": self._clock.now_us(), "action": action, "subject": subject, "detail": text}
+        with self._write() as connection:
+            connection.execute(sa.insert(_audit), row)
+
+    def audit_log(self, limit: int = 100) -> list[AuditEntry]:
+        """The latest entries, newest first."""
+        statement = sa.select(_audit.c.at, _audit.c.action, _audit.c.subject, _audit.c.detail)
+        with self._read() as connection:
+            rows = connection.execute(statement.order_by(_audit.c.id.desc()).limit(limit))
+            return [AuditEntry(*row) for row in rows]
+
+
+def migrate(connection: sa.Connection, target: str) -> None:
+    """Run the migrations up to `target` inside the connection's transaction."""
+    # Alembic takes a quarter of a second to import; a server that starts on a current file never needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, target)
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    """Settings of every new SQLite connection: readers do not block the writer, and a commit survives a crash."""
+    connection.isolation_level = None  # transactions are begun explicitly, see `StateStore._write`
+    cursor = connection.cursor()
+    cursor.execute("pragma journal_mode = wal")
+    cursor.execute("pragma synchronous = normal")
+    cursor.execute("pragma foreign_keys = on")
+    cursor.close()
+
+
+def _upsert(table: sa.Table, row: Mapping[str, Any] | None = None) -> Any:
+    """Insert a row, or replace what is stored under its primary key."""
+    statement = insert(table) if row is None else insert(table).values(**row)
+    keys: Sequence[str] = [column.name for column in table.primary_key]
+    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _translated(error: DBAPIError, path: Path) -> StoreError | ConfigError:
+    """The error of our own tree that says what SQLite's error means to the user."""
+    text = str(error.orig).lower()
+    if "locked" in text or "busy" in text:
+        return StoreLocked(
+            f"{path} is held by another process. Stop the other ralex-monitor, or wait for it to finish."
+        )
+    if "not a database" in text or "malformed" in text:
+        return StoreCorrupt(
+            f"{path} is not a readable state file. Restore it with `ralex-monitor restore`, or move it away "
+            "to start with empty state; operations are kept in another file."
+        )
+    if "full" in text:
+        return StoreFull(f"The disk has no room for {path}; nothing was stored. Free some space and try again.")
+    if "readonly" in text or "unable to open" in text or "permission" in text:
+        return ConfigError(
+            f"Cannot write {path}. Check its permissions, or choose another directory with RALEX_MONITOR_HOME."
+        )
+    return StoreError(f"{path} could not be used: {error.orig}.")
