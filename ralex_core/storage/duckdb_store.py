@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ _INSERT_BATCH = (
     f"insert into operations select {', '.join(f'{name}::{COLUMN_TYPES[name]}' for name in _COLUMNS)}, "
     f"{DURATION_BIN} from batch"
 )
-_INSERT_RESOURCES = f"insert into resource_samples select {', '.join(f'{name}::{kind}' for name, kind in RESOURCE_COLUMNS.items())} from samples"
+_RESOURCES = ", ".join(f"{name}::{kind}" for name, kind in RESOURCE_COLUMNS.items())
+_INSERT_RESOURCES = f"insert into resource_samples select {_RESOURCES} from samples"
 _STORED_REVISIONS = """
     select operation_id, max(revision) from operations
     where started_at between $low and $high and operation_id in (select operation_id from batch)
@@ -137,7 +138,7 @@ class DuckDBStore:
     # --- writing (one thread at a time) ------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
         """All or nothing; DuckDB's errors come out as ours."""
         with self._write_lock:
             self._dirty.discard_pending()

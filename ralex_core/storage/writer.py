@@ -246,7 +246,7 @@ class BatchWriter:
         return True
 
     def _announce(self, operations: list[Operation], result: WriteResult) -> None:
-        stored = operations
+        stored: list[Operation] = operations
         if result.duplicates or result.expired:
             taken: set[str] = set(result.duplicate_ids | result.expired_ids)
             stored = []
