@@ -146,9 +146,7 @@ def test_every_page_is_reached_from_the_index() -> None:
             continue
         reached.add(file)
         targets = (
-            (file.parent / link.partition("#")[0]).resolve()
-            for link in links(file)
-            if not re.match(r"[a-z]+:", link)
+            (file.parent / link.partition("#")[0]).resolve() for link in links(file) if not re.match(r"[a-z]+:", link)
         )
         todo.extend(target for target in targets if target.suffix == ".md" and target.is_file())
     assert {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path not in reached} == set()

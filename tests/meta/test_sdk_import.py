@@ -32,8 +32,6 @@ HEAVY = (
 )
 def test_importing_the_sdk_loads_neither_database_nor_web_framework(statement: str) -> None:
     code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True)
     loaded = {name.partition(".")[0] for name in json.loads(run.stdout)}
     assert loaded & set(HEAVY) == set()

@@ -59,9 +59,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (directory / "lib" / version / "site-packages" / "others.pth").write_text(
-        sysconfig.get_path("purelib") + "\n"
-    )
+    (directory / "lib" / version / "site-packages" / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return scripts
 
 
@@ -71,9 +69,7 @@ def test_the_wheel_holds_the_package_its_templates_and_its_licence(wheel: Path) 
     assert any(name.startswith("ralex_core/_templates/") for name in names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert [name for name in names if name.startswith(("tests/", "bench/"))] == []
-    tracked = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "ralex_core").rglob("*") if path.is_file()
-    }
+    tracked = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ralex_core").rglob("*") if path.is_file()}
     assert {name for name in tracked if "__pycache__" not in name} - set(names) == set()
 
 

@@ -35,9 +35,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_operation_and_double_none(
     try:
         for _ in range(KILLS):
             server.start()
-            assert server.status()["operations"] >= len(crowd.acknowledged), (
-                "a restarted server forgot something"
-            )
+            assert server.status()["operations"] >= len(crowd.acknowledged), "a restarted server forgot something"
             crowd.start()
             assert crowd.first_answer.wait(READY_WITHIN_S), server.log()
             server.wait(rng.uniform(0.0, 0.8))

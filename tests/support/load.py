@@ -32,9 +32,7 @@ def native_batch(rng: random.Random, size: int, started_at_us: int) -> Batch:
     rows = [_native_operation(rng, started_at_us + index * 1000) for index in range(size)]
     ids = tuple(str(row["operation_id"]) for row in rows)
     if rng.random() < 0.5:
-        return Batch(
-            "/api/v1/operations", {"Content-Type": "application/json"}, json.dumps(rows).encode(), ids
-        )
+        return Batch("/api/v1/operations", {"Content-Type": "application/json"}, json.dumps(rows).encode(), ids)
     lines = "\n".join(json.dumps(row) for row in rows).encode()
     headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
     return Batch("/api/v1/operations", headers, gzip.compress(lines, 1), ids)
@@ -85,9 +83,7 @@ def otlp_batch(rng: random.Random, size: int, started_at_us: int) -> Batch:
         ):
             span.attributes.add(key=key).value.int_value = number
         ids.append(span.trace_id.hex()[:16] + span.span_id.hex())
-    return Batch(
-        "/v1/traces", {"Content-Type": "application/x-protobuf"}, request.SerializeToString(), tuple(ids)
-    )
+    return Batch("/v1/traces", {"Content-Type": "application/x-protobuf"}, request.SerializeToString(), tuple(ids))
 
 
 class Crowd:
@@ -114,9 +110,7 @@ class Crowd:
         """Let every client send."""
         self._stop.clear()
         self.first_answer.clear()
-        self._threads = [
-            threading.Thread(target=self._client, args=(index,)) for index in range(len(self._sources))
-        ]
+        self._threads = [threading.Thread(target=self._client, args=(index,)) for index in range(len(self._sources))]
         for thread in self._threads:
             thread.start()
 

@@ -138,9 +138,7 @@ class Server:
         code = self.wait(STOP_WITHIN_S)
         if code is None:
             self.kill()
-            raise AssertionError(
-                f"the server did not end within {STOP_WITHIN_S:g} s of SIGTERM:\n{self.log()}"
-            )
+            raise AssertionError(f"the server did not end within {STOP_WITHIN_S:g} s of SIGTERM:\n{self.log()}")
         return code
 
     def close(self) -> None:
@@ -191,9 +189,7 @@ def ask(
     """One request on a connection that stays open."""
     connection.request(method, path, body, dict(headers or {}))
     response = connection.getresponse()
-    return Answer(
-        response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-    )
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
 
 
 @contextlib.contextmanager

@@ -11,9 +11,7 @@ import duckdb
 def stored_ids(home: Path) -> Counter[str]:
     """How often each operation id is stored in the data directory `home`."""
     with duckdb.connect(str(home / "telemetry.duckdb"), read_only=True) as connection:
-        rows = connection.execute(
-            "select operation_id, count(*) from operations group by operation_id"
-        ).fetchall()
+        rows = connection.execute("select operation_id, count(*) from operations group by operation_id").fetchall()
     return Counter(dict(rows))
 
 
