@@ -1,0 +1,155 @@
+"""The price book: what an operation costs, on whose word, in which tier, and what the baseline would have cost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from decimal import Decimal
+
+from ralex_core.config import Settings
+from ralex_core.model.operation import Operation, Pricing, with_pricing
+from ralex_core.pricing.catalogue import Catalogue
+from ralex_core.pricing.claims import judge
+from ralex_core.pricing.explain import PriceExplanation, explain, quarantine_sentence
+from ralex_core.pricing.lookup import ModelPrices
+from ralex_core.pricing.overrides import load_overrides
+from ralex_core.pricing.rates import Rates, Usage, consistent
+
+_MAX_MODELS = 10_000
+"""Distinct (provider, model, service tier) kept. A client that invents names makes the book slower, not larger."""
+
+_NOT_BILLABLE = Pricing()
+
+
+class PriceBook:
+    """Prices operations exactly, at the rates of the time they ran. Safe to use from several threads.
+
+    The price list (`genai-prices`) is loaded on the first billable operation, or by `warm`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the overrides file, if there is one.
+
+        Raises:
+            ConfigError: the overrides file is wrong.
+        """
+        self._settings = settings
+        self._overrides = load_overrides(settings.overrides_path)
+        self._catalogue = Catalogue()
+        self._factor = settings.quarantine_factor
+        self._min_usd = settings.quarantine_min_usd
+        self._models: dict[tuple[str | None, str | None, str | None], ModelPrices] = {}
+        self._lock = threading.Lock()
+        self._baseline: ModelPrices | None = None
+
+    def price(self, operation: Operation) -> Pricing:
+        """What the book says of one operation; all None when nobody is charged for its kind."""
+        if operation.kind != "llm":
+            return _NOT_BILLABLE
+        prices = self._prices_of(operation)
+        priced = prices.always or prices.at(operation.started_at)
+        usage = usage_of(operation)
+        computed = compute(priced.rates, operation, usage)
+        cost, basis, quarantine = judge(operation, computed, self._factor, self._min_usd)
+        return Pricing(
+            priced.tier.name,
+            computed,
+            cost,
+            basis,
+            quarantine,
+            None if computed is None else priced.version,
+            None if usage is None else self._at_baseline(usage, operation.started_at),
+        )
+
+    def price_all(self, operations: Sequence[Operation]) -> list[Operation]:
+        """The same operations, priced, in the same order."""
+        price = self.price
+        return [with_pricing(operation, price(operation)) for operation in operations]
+
+    def explain(self, operation: Operation) -> PriceExplanation:
+        """Why this price: the match, the bill line by line, every claim and what became of it."""
+        prices = self._prices_of(operation)
+        return explain(operation, self.price(operation), prices, usage_of(operation), self._settings)
+
+    def quarantine_reason(self, operation: Operation) -> str | None:
+        """Why a claim of this operation is kept out of totals, as a sentence; None when none is."""
+        pricing = self.price(operation)
+        if pricing.quarantine is None or pricing.computed_usd is None:
+            return None
+        return quarantine_sentence(operation, pricing.quarantine, pricing.computed_usd, self._factor)
+
+    def warm(self) -> None:
+        """Load the price list now, so that the first operation does not wait for it."""
+        self._baseline_prices()
+
+    def problems(self) -> list[str]:
+        """Sentences about settings the book cannot work with; empty when all is well. Loads the price list."""
+        baseline = self._baseline_prices()
+        if baseline.problem is not None and not baseline.overrides:
+            return [
+                f"The baseline model {self._settings.baseline_model} has no price ({baseline.problem}), so nothing can "
+                "be compared with it. Set baseline_model to one that has, or give it a price in the overrides file."
+            ]
+        return []
+
+    def _prices_of(self, operation: Operation) -> ModelPrices:
+        key = (operation.provider, operation.model or operation.requested_model, operation.service_tier)
+        found = self._models.get(key)
+        return found if found is not None else self._look_up(*key)
+
+    def _look_up(self, provider: str | None, model: str | None, service_tier: str | None) -> ModelPrices:
+        with self._lock:
+            if len(self._models) >= _MAX_MODELS:
+                self._models = {}
+            found = self._models[provider, model, service_tier] = ModelPrices(
+                catalogue=self._catalogue,
+                overrides=self._overrides,
+                tiers=self._settings.tiers,
+                provider=provider,
+                model=model,
+                service_tier=service_tier,
+            )
+        return found
+
+    def _baseline_prices(self) -> ModelPrices:
+        if self._baseline is None:
+            self._baseline = self._look_up(None, self._settings.baseline_model, None)
+        return self._baseline
+
+    def _at_baseline(self, usage: Usage, started_at: int) -> Decimal | None:
+        baseline = self._baseline or self._baseline_prices()
+        rates = (baseline.always or baseline.at(started_at)).rates
+        return None if rates is None else rates.cost(usage)
+
+
+def usage_of(operation: Operation) -> Usage | None:
+    """The usage a price can be put on; None when input or output is unknown or the parts exceed the totals.
+
+    Unknown parts count as none: what was cached without anyone saying so is priced as plain input.
+    """
+    if operation.input_tokens is None or operation.output_tokens is None:
+        return None
+    one_hour = operation.cache_write_1h_tokens or 0
+    usage = Usage(
+        operation.input_tokens,
+        operation.output_tokens,
+        operation.cache_read_tokens or 0,
+        operation.cache_write_tokens if operation.cache_write_tokens is not None else one_hour,
+        one_hour,
+        operation.reasoning_tokens or 0,
+    )
+    return usage if consistent(usage) else None
+
+
+def compute(rates: Rates | None, operation: Operation, usage: Usage | None) -> Decimal | None:
+    """The computed claim: exact, or None when the price or the usage is unknown."""
+    if rates is None:
+        return None
+    if usage is not None:
+        return rates.cost(usage)
+    if rates.free:
+        return Decimal(0)
+    if not rates.charges_output and operation.input_tokens is not None and operation.output_tokens is None:
+        embedded = usage_of(operation._replace(output_tokens=0))
+        return None if embedded is None else rates.cost(embedded)
+    return None
