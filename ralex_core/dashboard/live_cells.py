@@ -1,0 +1,331 @@
+"""The last 15 minutes as sums: per 5 seconds and per combination of what people filter by.
+
+Everything held is additive, so a filtered view is the sum of the cells that match, a window is the sum of its
+buckets, and an operation that is replaced is taken out by adding it with the opposite sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
+
+from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
+from ralex_core.model.window import MINUTE_US, Filters, Scope, Window
+from ralex_core.stats.quantiles import bin_of
+from ralex_core.storage.queries.segments import measured
+from ralex_core.storage.telemetry import Store
+
+BUCKET_US = 5_000_000
+BUCKETS = 180
+WINDOW_US = BUCKET_US * BUCKETS
+AHEAD_US = 2 * MINUTE_US
+"""Clocks of other machines may be ahead this far; what is dated later is not live."""
+
+MAX_CELLS_PER_BUCKET = 400
+"""Combinations kept apart per bucket. What comes beyond them counts in the unfiltered view, and under its project,
+model and tier only: a bucket's memory has a limit, whatever is sent."""
+
+MEASURES = (
+    "operations",
+    "errors",
+    "billable",
+    "priced",
+    "basis_billed",
+    "basis_computed",
+    "basis_reported",
+    "input_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "quarantined",
+    "cost_usd",
+    "reported_usd",
+    "computed_usd",
+    "billed_usd",
+    "quarantined_usd",
+    "baseline_success_usd",
+)
+"""Names as in `storage.schema.MEASURES`, and with the same meaning: live and stored figures agree."""
+
+OPERATIONS = MEASURES.index("operations")
+ERRORS = MEASURES.index("errors")
+COST = MEASURES.index("cost_usd")
+INPUT_TOKENS = MEASURES.index("input_tokens")
+OUTPUT_TOKENS = MEASURES.index("output_tokens")
+
+ZERO = Decimal(0)
+_FIRST_MONEY = MEASURES.index("cost_usd")
+
+Sums = list[int | Decimal]
+Bins = dict[int, int]
+
+
+class CellKey(NamedTuple):
+    """What keeps cells apart: the filters, and what rankings are made of. Also the order of SQL columns."""
+
+    project: str | None
+    model: str | None
+    tier: str | None
+    user_id: str | None
+    session_id: str | None
+    kind: str
+    name: str
+
+
+OTHER = "other"
+
+
+def zeros() -> Sums:
+    return [*([0] * _FIRST_MONEY), *([ZERO] * (len(MEASURES) - _FIRST_MONEY))]
+
+
+def key_of(operation: Operation) -> CellKey:
+    return CellKey(
+        operation.project,
+        operation.model,
+        operation.tier,
+        operation.user_id,
+        operation.session_id,
+        operation.kind,
+        operation.name,
+    )
+
+
+def sums_of(op: Operation) -> Sums:
+    """What one operation adds to its cell, in the order of `MEASURES`."""
+    billable = op.kind == "llm"
+    cost = op.cost_usd
+    basis = op.cost_basis
+    quarantine = op.quarantine
+    succeeded = billable and op.status == "ok" and op.outcome not in UNSUCCESSFUL_OUTCOMES and cost is not None
+    return [
+        1,
+        1 if op.status == "error" else 0,
+        1 if billable else 0,
+        1 if billable and cost is not None else 0,
+        1 if basis == "billed" else 0,
+        1 if basis == "computed" else 0,
+        1 if basis == "reported" else 0,
+        op.input_tokens or 0,
+        op.cache_read_tokens or 0,
+        op.output_tokens or 0,
+        1 if quarantine is not None else 0,
+        cost or ZERO,
+        (op.reported_usd or ZERO) if quarantine != "reported" else ZERO,
+        op.computed_usd or ZERO,
+        (op.billed_usd or ZERO) if quarantine != "billed" else ZERO,
+        ((op.reported_usd if quarantine == "reported" else op.billed_usd) or ZERO) if quarantine else ZERO,
+        (op.baseline_usd or ZERO) if succeeded else ZERO,
+    ]
+
+
+def add_sums(target: Sums, amounts: Sums, sign: int) -> None:
+    for place, amount in enumerate(amounts):
+        if amount:
+            target[place] += amount * sign
+
+
+def add_bins(target: Bins, amounts: Bins, sign: int) -> None:
+    for bin, count in amounts.items():
+        left = target.get(bin, 0) + count * sign
+        if left:
+            target[bin] = left
+        else:
+            target.pop(bin, None)
+
+
+@dataclass(slots=True)
+class Cell:
+    """Sums and the latency histogram (of model calls) of one key in one bucket."""
+
+    sums: Sums = field(default_factory=zeros)
+    bins: Bins = field(default_factory=dict[int, int])
+
+
+@dataclass(slots=True)
+class Digest:
+    """Cells added up, with the rankings a page shows. Adding one digest to another adds every part."""
+
+    sums: Sums = field(default_factory=zeros)
+    bins: Bins = field(default_factory=dict[int, int])
+    tiers: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
+    models: dict[tuple[str, str | None], Sums] = field(default_factory=dict[tuple[str, str | None], Sums])
+    names: dict[tuple[str, str], Sums] = field(default_factory=dict[tuple[str, str], Sums])
+
+    def take(self, key: CellKey, cell: Cell) -> None:
+        """Add one cell."""
+        add_sums(self.sums, cell.sums, 1)
+        add_bins(self.bins, cell.bins, 1)
+        short: Sums = [cell.sums[OPERATIONS], cell.sums[ERRORS], cell.sums[COST]]
+        if key.kind == "llm":
+            tier = key.tier or "unknown"
+            self.tiers[tier] = self.tiers.get(tier, ZERO) + cell.sums[COST]
+            add_sums(self.models.setdefault((key.model or "unknown", key.tier), [0, 0, ZERO]), short, 1)
+        add_sums(self.names.setdefault((key.name, key.kind), [0, 0, ZERO]), short, 1)
+
+    def merge(self, other: Digest, sign: int) -> None:
+        """Add (`sign` 1) or take out (-1) another digest; rankings forget what has come down to nothing."""
+        add_sums(self.sums, other.sums, sign)
+        add_bins(self.bins, other.bins, sign)
+        for tier, cost in other.tiers.items():
+            self.tiers[tier] = self.tiers.get(tier, ZERO) + cost * sign
+        _merge_ranking(self.models, other.models, sign)
+        _merge_ranking(self.names, other.names, sign)
+
+
+_K = TypeVar("_K")
+
+
+def _merge_ranking(target: dict[_K, Sums], amounts: dict[_K, Sums], sign: int) -> None:
+    for key, short in amounts.items():
+        mine = target.setdefault(key, [0, 0, ZERO])
+        add_sums(mine, short, sign)
+        if not mine[0]:
+            del target[key]
+
+
+class Cells:
+    """All cells of the last 15 minutes. Not thread-safe: the hub holds its lock around every call."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, dict[CellKey, Cell]] = {}
+        self.overflowed = 0
+        """Operations that found no cell of their own."""
+
+    def add(self, operation: Operation, sign: int, now_us: int) -> int | None:
+        """Add or take out an operation; returns the start of its bucket, None when it is not of these minutes."""
+        started_at = operation.started_at
+        if started_at <= now_us - WINDOW_US - BUCKET_US or started_at > now_us + AHEAD_US:
+            return None
+        start = started_at // BUCKET_US * BUCKET_US
+        cell = self._cell(self._buckets.setdefault(start, {}), key_of(operation))
+        add_sums(cell.sums, sums_of(operation), sign)
+        if operation.kind == "llm" and operation.duration_ms is not None:
+            add_bins(cell.bins, {bin_of(operation.duration_ms): 1}, sign)
+        return start
+
+    def _cell(self, bucket: dict[CellKey, Cell], key: CellKey) -> Cell:
+        cell = bucket.get(key)
+        if cell is None and len(bucket) >= MAX_CELLS_PER_BUCKET:
+            self.overflowed += 1
+            key = key._replace(user_id=None, session_id=None, name=OTHER)
+            if key not in bucket and len(bucket) >= 2 * MAX_CELLS_PER_BUCKET:
+                key = CellKey(None, None, None, None, None, key.kind, OTHER)
+            cell = bucket.get(key)
+        if cell is None:
+            cell = bucket[key] = Cell()
+        return cell
+
+    def digest(self, start: int, filters: Filters) -> Digest:
+        """The cells of one bucket that the filters let through, added up."""
+        digest = Digest()
+        for key, cell in self._buckets.get(start, {}).items():
+            if matches(filters, key):
+                digest.take(key, cell)
+        return digest
+
+    def starts(self) -> Iterator[int]:
+        return iter(list(self._buckets))
+
+    def forget_before(self, start: int) -> None:
+        for old in [bucket for bucket in self._buckets if bucket < start]:
+            del self._buckets[old]
+
+    def load(self, store: Store, now_us: int) -> None:
+        """Start over with what a store holds of the last 15 minutes. Costs two aggregations of those minutes."""
+        self._buckets = {}
+        window = Window(now_us - WINDOW_US, now_us + AHEAD_US)
+        groups = CellKey._fields
+        for start, *row in measured(store, Scope(window), MEASURES, group=groups, bucket_us=BUCKET_US):
+            key, sums = CellKey._make(row[: len(groups)]), row[len(groups) :]
+            cell = self._cell(self._buckets.setdefault(start, {}), key)
+            add_sums(cell.sums, sums, 1)
+        histograms = store.query(
+            f"select started_at // {BUCKET_US} * {BUCKET_US} as start_us, {', '.join(groups)}, duration_bin, count(*) "
+            "from operations where started_at >= $low and started_at < $high and kind = 'llm' "
+            "and duration_bin is not null group by all",
+            {"low": window.start_us, "high": window.end_us},
+        )
+        for start, *row in histograms:
+            cell = self._cell(self._buckets.setdefault(start, {}), CellKey._make(row[: len(groups)]))
+            add_bins(cell.bins, {row[-2]: row[-1]}, 1)
+
+
+def matches(filters: Filters, key: CellKey | tuple[str | None, ...]) -> bool:
+    """Whether the filters let a key through, whose first five parts are those of `Filters`. "" is "not known"."""
+    for values, value in (
+        (filters.project, key[0]),
+        (filters.model, key[1]),
+        (filters.tier, key[2]),
+        (filters.user_id, key[3]),
+        (filters.session_id, key[4]),
+    ):
+        if values and (value or "") not in values:
+            return False
+    return True
+
+
+TodayKey = tuple[str | None, str | None, str | None, str | None, str | None]
+TodaySums = tuple[Decimal, int, int]
+"""(cost, billable, priced)"""
+
+MAX_TODAY_KEYS = 20_000
+
+
+class Today:
+    """Spend since local midnight per combination of filters."""
+
+    def __init__(self) -> None:
+        self.day_start_us = 0
+        self.day_end_us = 0
+        self._sums: dict[TodayKey, TodaySums] = {}
+        self._all: TodaySums = (ZERO, 0, 0)
+
+    def begin(self, day_start_us: int, day_end_us: int) -> None:
+        """Start a day with nothing spent."""
+        self.day_start_us, self.day_end_us = day_start_us, day_end_us
+        self._sums = {}
+        self._all = (ZERO, 0, 0)
+
+    def load(self, store: Store) -> None:
+        """Start over with what a store holds of the day."""
+        self.begin(self.day_start_us, self.day_end_us)
+        rows = measured(
+            store,
+            Scope(Window(self.day_start_us, self.day_end_us)),
+            ("cost_usd", "billable", "priced"),
+            group=CellKey._fields[:5],
+            where=" and kind = 'llm'",
+        )
+        for *key, cost, billable, priced in rows:
+            self._add((key[0], key[1], key[2], key[3], key[4]), cost or ZERO, billable, priced)
+
+    def add(self, operation: Operation, sign: int) -> bool:
+        """Add or take out an operation; returns whether it was of today."""
+        if operation.kind != "llm" or not self.day_start_us <= operation.started_at < self.day_end_us:
+            return False
+        cost = operation.cost_usd
+        key = (operation.project, operation.model, operation.tier, operation.user_id, operation.session_id)
+        self._add(key, (cost or ZERO) * sign, sign, 0 if cost is None else sign)
+        return True
+
+    def _add(self, key: TodayKey, cost: Decimal, billable: int, priced: int) -> None:
+        if key not in self._sums and len(self._sums) >= MAX_TODAY_KEYS:
+            key = (key[0], key[1], key[2], None, None)
+        self._sums[key] = _added(self._sums.get(key, (ZERO, 0, 0)), cost, billable, priced)
+        self._all = _added(self._all, cost, billable, priced)
+
+    def total(self, filters: Filters) -> TodaySums:
+        """What the filters let through."""
+        if not filters.items():
+            return self._all
+        found = (ZERO, 0, 0)
+        for key, sums in self._sums.items():
+            if matches(filters, key):
+                found = _added(found, *sums)
+        return found
+
+
+def _added(sums: TodaySums, cost: Decimal, billable: int, priced: int) -> TodaySums:
+    return (sums[0] + cost, sums[1] + billable, sums[2] + priced)
