@@ -34,7 +34,7 @@ class SessionPlan:
 class Team:
     """What can be known about a simulated team before it works. The same seed is the same team for ever."""
 
-    daily_budget_usd = Decimal(40)
+    daily_budget_usd = Decimal(60)
     """A budget this team stays under on most days."""
 
     def __init__(self, seed: int = 7, people: tuple[Person, ...] = PEOPLE) -> None:
