@@ -11,7 +11,7 @@ import typer
 from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
-from ralex_core.cli import app as cli_app
+from ralex_core.cli.app import app as cli_app
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
 from tests.support.repository import ROOT, markdown_files

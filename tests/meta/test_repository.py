@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -58,3 +59,23 @@ def test_the_licence_is_the_apache_licence_unchanged() -> None:
 @pytest.mark.parametrize("wording", ["node_modules/", ".venv/", "*.duckdb"])
 def test_what_is_made_by_running_is_not_tracked(wording: str) -> None:
     assert wording in (ROOT / ".gitignore").read_text().splitlines()
+
+
+VENDOR = ROOT / "ralex_core" / "dashboard" / "static" / "vendor"
+
+
+def test_vendored_files_are_the_ones_that_were_published() -> None:
+    lines = (VENDOR / "CHECKSUMS").read_text().splitlines()
+    expected = {name: digest for digest, name in (line.split() for line in lines if line and not line.startswith("#"))}
+    found = {
+        path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.rglob("*")
+        if path.is_file() and path.name != "CHECKSUMS"
+    }
+    assert found == expected
+
+
+def test_every_vendored_library_carries_its_licence() -> None:
+    assert [
+        library.name for library in VENDOR.iterdir() if library.is_dir() and not (library / "LICENSE").is_file()
+    ] == []
