@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figure import machine
 
-BENCHES = ("footprint", "startup", "operation_record", "ingest", "overview", "panels", "kill")
+BENCHES = ("footprint", "startup", "operation_record", "ingest", "overview", "live", "panels", "kill")
 
 
 def main() -> None:
