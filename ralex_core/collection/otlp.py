@@ -1,0 +1,220 @@
+"""OTLP traces in protobuf: an export request becomes operations."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from ralex_core.collection import semconv
+from ralex_core.collection.otlp_span import Attribute, Event, Origin, Span, attribute_of, operation_of
+from ralex_core.collection.otlp_wire import WireSpan, read_request
+from ralex_core.errors import InvalidOperation
+from ralex_core.model.operation import Operation
+
+MAX_REASONS = 3
+"""Reasons given back to the sender; a broken exporter repeats the same one for every span."""
+MAX_DEPTH = 16
+"""Nesting of attribute values that is followed."""
+TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
+_NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a request holds: operations to store, and how many spans could not become one, with the first reasons."""
+
+    operations: list[Operation] = field(default_factory=list[Operation])
+    rejected: int = 0
+    reasons: list[str] = field(default_factory=list[str])
+
+    def reject(self, reason: str) -> None:
+        """Count a span that is not taken."""
+        self.rejected += 1
+        if len(self.reasons) < MAX_REASONS and reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+class UnreadableRequest(ValueError):
+    """The body is not an export request; the message says what is wrong with it."""
+
+
+class _Attributes(dict[bytes, Attribute]):
+    """Encoded attribute → the attribute in its place; each distinct one of a request is decoded once."""
+
+    def __init__(self, keep_content: bool) -> None:
+        super().__init__()
+        self._keep_content = keep_content
+
+    def __missing__(self, encoded: bytes) -> Attribute:
+        found = _short(encoded) or self._any(encoded)
+        self[encoded] = found
+        return found
+
+    def _any(self, encoded: bytes) -> Attribute:
+        pair = KeyValue.FromString(encoded)
+        value = pair.value
+        return attribute_of(pair.key, value.string_value or _plain(value), keep_content=self._keep_content)
+
+
+def _short(encoded: bytes) -> Attribute | None:
+    """The attribute when name and value are short scalars, as nearly all are; None leaves it to protobuf.
+
+    Reads `KeyValue{1: key, 2: AnyValue{1: text | 3: int | 4: double}}` byte by byte, at a third of the cost of two
+    messages and their fields. Anything out of the ordinary, broken bytes included, is left to protobuf.
+    """
+    size = len(encoded)
+    if size < 7 or size > 200 or encoded[0] != 0x0A:
+        return None
+    key_end = 2 + encoded[1]
+    if key_end + 4 > size or encoded[key_end] != 0x12 or encoded[key_end + 1] != size - key_end - 2:
+        return None
+    key = encoded[2:key_end]
+    known = _KEYS.get(key) or _remember(key)
+    if known is None:
+        return None
+    slot, rank, stays, name = known
+    tag = encoded[key_end + 2]
+    if tag == 0x0A:
+        if encoded[key_end + 3] != size - key_end - 4 or size == key_end + 4:
+            return None
+        try:
+            return slot, rank, stays, name, encoded[key_end + 4 :].decode()
+        except UnicodeDecodeError:
+            return None
+    if tag == 0x18 and size - key_end <= 8:  # up to five bytes of varint: no sign to care about
+        number = shift = 0
+        for byte in encoded[key_end + 3 :]:
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        if shift != 7 * (size - key_end - 3) or encoded[-1] & 0x80:
+            return None
+    elif tag == 0x21 and size == key_end + 11:
+        (number,) = _DOUBLE.unpack_from(encoded, key_end + 3)
+    else:
+        return None
+    return slot, rank, stays, name, str(number) if 0 <= slot < _FIRST_NUMBER else number
+
+
+_DOUBLE = struct.Struct("<d")
+_FIRST_NUMBER = semconv.FIRST_NUMBER
+_KEYS: dict[bytes, tuple[int, int, bool, str]] = {}
+
+
+def _remember(key: bytes) -> tuple[int, int, bool, str] | None:
+    """Place and name of an encoded name. None for names with content and broken ones: the long way knows what to do."""
+    try:
+        name = key.decode()
+    except UnicodeDecodeError:
+        return None
+    found = semconv.place(name)
+    if found.slot == semconv.CONTENT:
+        return None
+    known = (found.slot, found.rank, found.kept, name)
+    if len(_KEYS) < semconv.MAX_REMEMBERED_KEYS:
+        _KEYS[key] = known
+    return known
+
+
+def decode_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
+    """Operations of a protobuf request, in its order. A span that cannot be one is counted with a reason, the others
+    are taken.
+
+    `keep_content` lets prompt and answer text through (it is redacted by the intake).
+
+    Raises:
+        UnreadableRequest: the body is not an `ExportTraceServiceRequest`.
+    """
+    decoded = Decoded()
+    append = decoded.operations.append
+    attributes = _Attributes(keep_content)
+    try:
+        for resource_spans in read_request(body).resource_spans:
+            resource = [
+                attribute_of(pair.key, pair.value.string_value or _plain(pair.value))
+                for pair in Resource.FromString(resource_spans.resource).attributes
+            ]
+            for scope_spans in resource_spans.scope_spans:
+                origin = Origin(resource, InstrumentationScope.FromString(scope_spans.scope).name)
+                for span in scope_spans.spans:
+                    try:
+                        append(_operation(origin, span, attributes))
+                    except InvalidOperation as error:
+                        decoded.reject(str(error))
+    except DecodeError as error:
+        raise UnreadableRequest(f"the body is not an ExportTraceServiceRequest: {error}") from error
+    return decoded
+
+
+def _operation(origin: Origin, span: WireSpan, attributes: _Attributes) -> Operation:
+    trace_id, span_id, parent_id, name = span.trace_id, span.span_id, span.parent_span_id, span.name
+    if len(trace_id) != TRACE_ID_BYTES or trace_id == _NO_TRACE:
+        raise InvalidOperation(f"span {name[:60]!r} has no valid trace id (16 bytes, not all zero)")
+    if len(span_id) != SPAN_ID_BYTES or span_id == _NO_SPAN:
+        raise InvalidOperation(f"span {name[:60]!r} has no valid span id (8 bytes, not all zero)")
+    if parent_id:
+        if len(parent_id) != SPAN_ID_BYTES:
+            raise InvalidOperation(f"span {name[:60]!r} has a parent span id that is not 8 bytes long")
+        if parent_id == _NO_SPAN:
+            parent_id = b""
+    code, message = 0, ""
+    if encoded := span.status:
+        status = Status.FromString(encoded)
+        code, message = status.code, status.message
+    return operation_of(
+        origin,
+        Span(
+            trace_id.hex(),
+            span_id.hex(),
+            parent_id.hex(),
+            name,
+            span.kind,
+            span.start_time_unix_nano,
+            span.end_time_unix_nano,
+            code,
+            message,
+            (lambda: _events(span)) if span.events else None,
+        ),
+        map(attributes.__getitem__, span.attributes),
+    )
+
+
+def _events(span: WireSpan) -> list[Event]:
+    events: list[Event] = []
+    for encoded in span.events:
+        event = OtlpSpan.Event.FromString(encoded)
+        # Only exceptions are looked into: other events carry prompts and answers.
+        detail = {pair.key: _plain(pair.value) for pair in event.attributes} if event.name == "exception" else {}
+        events.append(Event(event.name, event.time_unix_nano, detail))
+    return events
+
+
+def _plain(value: AnyValue, depth: int = 0) -> Any:
+    """A value as Python holds it. None when it is not set; bytes become base64 text, as in JSON."""
+    which = value.WhichOneof("value")
+    if which == "int_value":
+        return value.int_value
+    if which == "double_value":
+        return value.double_value
+    if which == "bool_value":
+        return value.bool_value
+    if which == "string_value":
+        return value.string_value
+    if which == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
+    if depth >= MAX_DEPTH:
+        return None
+    if which == "array_value":
+        return [_plain(item, depth + 1) for item in value.array_value.values]
+    if which == "kvlist_value":
+        return {item.key: _plain(item.value, depth + 1) for item in value.kvlist_value.values}
+    return None
