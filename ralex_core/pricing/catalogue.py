@@ -58,10 +58,10 @@ class ListedModel:
         context = _context(service_tier) if self.own else None
         return _rates(self.info.get_prices(moment(started_at), context))
 
-    def starts(self) -> list[int] | None:
-        """When the list price changes: UTC microseconds, ascending. None when the rule of change is not known."""
+    def starts(self, service_tier: str | None) -> list[int] | None:
+        """When the price changes: UTC microseconds, ascending. None when it changes by a rule not known here."""
         found: set[int] = set()
-        for constraint in self._constraints():
+        for constraint in self._constraints(service_tier):
             start = getattr(constraint, "start_date", None)
             if start is not None:
                 midnight = datetime(start.year, start.month, start.day, tzinfo=UTC)
@@ -70,20 +70,20 @@ class ListedModel:
                 return None
         return sorted(found)
 
-    def hours(self) -> list[int]:
+    def hours(self, service_tier: str | None) -> list[int]:
         """When within a UTC day the price changes: microseconds since midnight, ascending."""
         found: set[int] = set()
-        for constraint in self._constraints():
+        for constraint in self._constraints(service_tier):
             for name in ("start_time", "end_time"):
                 at = getattr(constraint, name, None)
                 if isinstance(at, time):
                     found.add(_us_of_day(at))
         return sorted(found)
 
-    def _constraints(self) -> list[object]:
+    def _constraints(self, service_tier: str | None) -> list[object]:
         prices = self.info.prices
         dated = [price.constraint for price in prices] if isinstance(prices, list) else []
-        variants = [variant.constraint for variant in self.info.price_variants or ()]
+        variants = [] if service_tier is None else [variant.constraint for variant in self.info.price_variants or ()]
         return [constraint for constraint in (*dated, *variants) if constraint is not None]
 
 

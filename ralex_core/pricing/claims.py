@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
 
 from ralex_core.model.operation import Operation
 
-
-class Verdict(NamedTuple):
-    """The cost, the claim it comes from, and the claim (if any) that is kept but left out."""
-
-    cost_usd: Decimal | None
-    basis: str
-    quarantine: str | None
-
-
-UNKNOWN = Verdict(None, "unknown", None)
+Verdict = tuple[Decimal | None, str, str | None]
+"""The cost, the claim it comes from, and the claim (if any) that is kept but left out. Made once per operation."""
 
 
 def judge(operation: Operation, computed: Decimal | None, factor: Decimal, min_usd: Decimal) -> Verdict:
@@ -26,20 +17,20 @@ def judge(operation: Operation, computed: Decimal | None, factor: Decimal, min_u
     """
     billed, reported = operation.billed_usd, operation.reported_usd
     if billed is None and reported is None:
-        return UNKNOWN if computed is None else Verdict(computed, "computed", None)
+        return (computed, "unknown" if computed is None else "computed", None)
     quarantine = None
     if billed is not None:
         if not is_wild(billed, computed, factor, min_usd):
             wild = reported is not None and is_wild(reported, computed, factor, min_usd)
-            return Verdict(billed, "billed", "reported" if wild and is_claim(operation) else None)
+            return (billed, "billed", "reported" if wild and is_claim(operation) else None)
         quarantine = "billed"
     elif reported is not None and is_claim(operation) and is_wild(reported, computed, factor, min_usd):
         quarantine = "reported"
     if computed is not None:
-        return Verdict(computed, "computed", quarantine)
+        return (computed, "computed", quarantine)
     if reported is not None and is_claim(operation):
-        return Verdict(reported, "reported", None)
-    return UNKNOWN
+        return (reported, "reported", None)
+    return (None, "unknown", None)
 
 
 def is_wild(claim: Decimal, computed: Decimal | None, factor: Decimal, min_usd: Decimal) -> bool:

@@ -58,7 +58,7 @@ class PriceExplanation:
     matched_provider: str | None
     matched_model: str | None
     assumptions: tuple[str, ...]
-    """What was taken for granted to find the price, in words; empty when it is listed just as the operation names it."""
+    """What was taken for granted to find the price, in words; empty when it is listed as the operation names it."""
     list_comment: str | None
     """What the price list itself says about the price."""
     source: str | None

@@ -55,8 +55,8 @@ class ModelPrices:
         self.overrides = tuple(one for one in overrides if any(one.is_for(*name) for name in self.names))
         self._version = catalogue.version if self.listed or self.free else None
         self._tiers = tiers
-        starts = self.listed.starts() if self.listed else []
-        self._hours = self.listed.hours() if self.listed else []
+        starts = self.listed.starts(service_tier) if self.listed else []
+        self._hours = self.listed.hours(service_tier) if self.listed else []
         bounds = [at for one in self.overrides for at in (one.from_us, one.until_us) if at is not None]
         self._dates = None if starts is None else sorted({*starts, *bounds})
         self._memo: dict[tuple[int, int], Priced] = {}

@@ -1,8 +1,9 @@
 """Exact integer rates: what a token costs, and where a large request gets dearer.
 
-Everything is counted in 1e-24 US dollars, fine enough for every price on record (some lists carry 18 decimals per
-million tokens), so a cost is one sum of integer products. It becomes a `Decimal` once, at the 18th decimal,
-rounded half-even like every amount of money here.
+A cost is one sum of integer products, counted in the largest power of ten of a dollar in which all rates of the
+model are whole (1e-9 for $0.075 per million tokens), and becomes a `Decimal` once. Some lists carry 18 decimals per
+million tokens, which is 1e-24 dollars per token; those costs are rounded half-even at the 18th decimal, like every
+amount of money here.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import NamedTuple
 
-_UNIT_DIGITS = 24
 _MONEY_DIGITS = 18
-_DROPPED = 10 ** (_UNIT_DIGITS - _MONEY_DIGITS)
+_PER_MTOK_DIGITS = 6
 _WIDE = Context(prec=60)
+_shift = _WIDE.scaleb
 
 Prices = Mapping[str, Decimal]
 """USD per million tokens by part (`PARTS`); `request` is USD per request. An absent part has no price of its own."""
@@ -48,7 +49,7 @@ class Band:
     """The rates of requests with more than `over` input tokens, as coefficients on the usage totals.
 
     Cached tokens are part of the input total, so their coefficient is what they cost beyond plain input
-    (negative for a discount); a part without its own price has the coefficient 0. Units: 1e-24 USD per token.
+    (negative for a discount); a part without its own price has the coefficient 0. Units: `Rates.digits`.
     """
 
     over: int
@@ -65,14 +66,16 @@ class Band:
 class Rates:
     """What one model costs at one time.
 
-    `charges_output` is whether output tokens have a price at all (embedding models charge input only).
+    `charges_output` is whether output tokens have a price at all (embedding models charge input only). Coefficients
+    are whole numbers of 10 ** -`digits` dollars.
     """
 
-    __slots__ = ("bands", "base", "charges_output", "cliff", "free")
+    __slots__ = ("bands", "base", "charges_output", "cliff", "digits", "free")
 
     def __init__(self, bands: Sequence[tuple[int, Prices]]) -> None:
         """Bands as (more than so many input tokens, prices), the first with -1: it is the base."""
-        self.bands = tuple(_band(over, prices) for over, prices in sorted(bands, key=lambda band: band[0]))
+        self.digits = max(_digits(prices) for _, prices in bands)
+        self.bands = tuple(_band(over, prices, self.digits) for over, prices in sorted(bands, key=lambda band: band[0]))
         self.base = self.bands[0]
         self.cliff = self.bands[1].over if len(self.bands) > 1 else None
         self.charges_output = any("output" in band.prices for band in self.bands)
@@ -97,7 +100,9 @@ class Rates:
             units += band.cache_write * cache_write + band.cache_write_1h * cache_write_1h
         if reasoning:
             units += band.reasoning * reasoning
-        return to_usd(units)
+        if self.digits <= _MONEY_DIGITS:
+            return _shift(units, -self.digits)
+        return _rounded(units, self.digits)
 
     def lines(self, usage: Usage) -> list[Line]:
         """The bill of a consistent usage: one line per priced part that occurs. The amounts add up to the cost."""
@@ -120,30 +125,31 @@ class Rates:
         return (3 * self.base.prices.get("input", zero) + self.base.prices.get("output", zero)) / 4
 
 
-def consistent(usage: Usage) -> bool:
-    """Whether the parts fit into the totals. When they do not, the sender counted differently and no price is right."""
-    return (
-        usage.input >= usage.cache_read + usage.cache_write
-        and usage.cache_write >= usage.cache_write_1h
-        and usage.output >= usage.reasoning
-        and min(usage) >= 0
-    )
-
-
-def to_usd(units: int) -> Decimal:
-    """Dollars with 18 decimals from 1e-24 dollars, rounded half-even."""
-    whole, rest = divmod(units, _DROPPED)
-    if rest and (rest * 2 > _DROPPED or (rest * 2 == _DROPPED and whole % 2)):
+def _rounded(units: int, digits: int) -> Decimal:
+    """Dollars with 18 decimals, rounded half-even."""
+    dropped = 10 ** (digits - _MONEY_DIGITS)
+    whole, rest = divmod(units, dropped)
+    if rest * 2 > dropped or (rest * 2 == dropped and whole % 2):
         whole += 1
-    return Decimal(whole).scaleb(-_MONEY_DIGITS, _WIDE)
+    return _shift(whole, -_MONEY_DIGITS)
+
+
+def _digits(prices: Prices) -> int:
+    """Decimals of a dollar needed to write every price per token (per request) as a whole number."""
+    needed = [0]
+    for part, price in prices.items():
+        exponent = price.normalize(_WIDE).as_tuple().exponent
+        if isinstance(exponent, int):  # prices are finite: the other exponents are those of NaN and infinity
+            needed.append((0 if part == "request" else _PER_MTOK_DIGITS) - exponent)
+    return max(needed)
 
 
 def _units(price: Decimal, digits: int) -> int:
-    return int(price.scaleb(digits, _WIDE).to_integral_value(context=_WIDE))
+    return int(_shift(price, digits))
 
 
-def _band(over: int, prices: Prices) -> Band:
-    rates = {part: _units(price, _UNIT_DIGITS - 6) for part, price in prices.items() if part != "request"}
+def _band(over: int, prices: Prices, digits: int) -> Band:
+    rates = {part: _units(price, digits - _PER_MTOK_DIGITS) for part, price in prices.items() if part != "request"}
     plain_input, plain_output = rates.get("input", 0), rates.get("output", 0)
     write = rates.get("cache_write", plain_input)
     return Band(
@@ -155,7 +161,7 @@ def _band(over: int, prices: Prices) -> Band:
         cache_write=write - plain_input,
         cache_write_1h=rates.get("cache_write_1h", write) - write,
         reasoning=rates.get("reasoning", plain_output) - plain_output,
-        request=_units(prices.get("request", Decimal(0)), _UNIT_DIGITS),
+        request=_units(prices.get("request", Decimal(0)), digits),
     )
 
 
