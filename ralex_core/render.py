@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -108,7 +109,9 @@ def to_iso(time_us: int | None) -> str | None:
     """UTC microseconds as ISO-8601 with Z and microseconds; None stays None."""
     if time_us is None:
         return None
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_us % 1_000_000:06d}Z"
+    return (
+        datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time_us % 1_000_000:06d}Z"
+    )
 
 
 def _to_us(moment: int | str) -> int:
@@ -183,7 +186,11 @@ def json_block(value: object) -> Markup:
     """JSON that is safe inside `<script type="application/json">`: nothing in it can end the element."""
     text = to_json(value).decode()
     return Markup(  # noqa: S704 - every character that means something in HTML is escaped just here
-        text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        text.replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
     )
 
 
@@ -200,7 +207,11 @@ def templates_dir() -> Path:
 
 
 def environment(
-    *, zone: tzinfo, now_us: Callable[[], int], static_url: Callable[[str], str], extra: Mapping[str, object] | None = None
+    *,
+    zone: tzinfo,
+    now_us: Callable[[], int],
+    static_url: Callable[[str], str],
+    extra: Mapping[str, object] | None = None,
 ) -> Environment:
     """The Jinja environment: autoescape on, an undefined name is an error, numbers formatted by the filters above.
 
@@ -235,5 +246,6 @@ def environment(
         "ago": lambda moment: ago(moment, now_us()),  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
     }
     loaded.filters.update(filters)
-    loaded.globals.update({"asset": static_url, "static": static_url, **(extra or {})})
+    shared: dict[str, Any] = {"asset": static_url, "static": static_url, **(extra or {})}
+    loaded.globals.update(shared)
     return loaded

@@ -1,4 +1,4 @@
-"""What the dashboard asks of the process that runs it; `ralex_core.runtime` provides it, tests provide a smaller one."""
+"""What the dashboard asks of the process that runs it; `ralex_core.runtime` provides it."""
 
 from __future__ import annotations
 

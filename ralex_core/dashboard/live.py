@@ -15,7 +15,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from decimal import Decimal
 from itertools import islice
 
@@ -23,20 +23,17 @@ from ralex_core.clock import Clock
 from ralex_core.config import Settings
 from ralex_core.dashboard.contexts import FeedItem, TodayView
 from ralex_core.dashboard.live_cells import (
-    BUCKET_US,
-    BUCKETS,
-    OPERATIONS,
     Cells,
-    Digest,
     Today,
     matches,
 )
-from ralex_core.dashboard.live_message import Health, LiveMessage, metrics_of
+from ralex_core.dashboard.live_group import Client, Group, first_start
+from ralex_core.dashboard.live_message import Health, LiveMessage
 from ralex_core.dashboard.rows import feed_item
 from ralex_core.model.operation import Operation
-from ralex_core.model.window import DAY_US, MINUTE_US, Filters
+from ralex_core.model.window import DAY_US, Filters
 from ralex_core.monitoring.cost_analytics import day_window, local_zone
-from ralex_core.render import to_iso, to_json
+from ralex_core.render import to_iso
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.queries import extent, recent_operations
 from ralex_core.storage.telemetry import Store
@@ -48,9 +45,6 @@ MIN_INTERVAL_S = 0.4
 HEARTBEAT_S = 5.0
 TICK_S = 1.0
 FEED_KEPT = 200
-FEED_SNAPSHOT = 50
-FEED_UPDATE = 20
-"""Operations told per message; nobody reads more in 0.4 s."""
 RECENT_KEPT = 5_000
 """Operations remembered whole, so that a newer revision can take out the one before."""
 CHUNK = 512
@@ -63,175 +57,6 @@ PROJECTION_EVERY_S = 60.0
 
 class TooManyClients(Exception):
     """The hub serves as many clients or different filters as it can."""
-
-
-class Client:
-    """One connected browser. Iterate over it for the messages to send."""
-
-    __slots__ = ("_behind", "_event", "_group", "_text", "dropped")
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
-        self._text: str | None = None
-        self._behind = True
-        self._event = asyncio.Event()
-        self._event.set()  # the first message is a snapshot, at once
-        self.dropped = 0
-
-    def offer(self, text: str) -> bool:
-        """Make this the next message. False: the one before had not been taken yet and is replaced."""
-        replaced = self._text is not None
-        if replaced:
-            self._behind = True
-            self.dropped += 1
-        self._text = text
-        self._event.set()
-        return not replaced
-
-    async def next(self) -> str:
-        """Wait for the next message: an update, or a snapshot when updates were missed."""
-        await self._event.wait()
-        self._event.clear()
-        text, self._text = self._text, None
-        if self._behind or text is None:
-            self._behind = False
-            return self._group.snapshot()
-        return text
-
-
-class Group:
-    """The view of all clients with the same filters."""
-
-    def __init__(self, hub: LiveHub, filters: Filters) -> None:
-        self._hub = hub
-        self.filters = filters
-        self.clients: set[Client] = set()
-        self.seq = 0
-        self.sent_at = float("-inf")
-        self.rest_of_day_usd: Decimal | None = None
-        self.rest_known_at = float("-inf")
-        self._total = Digest()
-        self._buckets: dict[int, Digest] = {}
-        self._unsent: set[int] = set()
-        self._unsent_feed: deque[Operation] = deque(maxlen=FEED_UPDATE)
-        self._older_feed: list[FeedItem] = []
-        self._changed = False
-        self._snapshot: tuple[int, str] | None = None
-
-    # --- under the hub's lock ----------------------------------------------------------------------------------
-
-    def rebuild(self, cells: Cells, now_us: int) -> None:
-        """Forget what is known and add up all cells."""
-        self._total, self._buckets = Digest(), {}
-        self._snapshot = None
-        self.advance(cells, set(cells.starts()), now_us)
-
-    def advance(self, cells: Cells, dirty: set[int], now_us: int) -> None:
-        """Take in changed buckets and let go of those that are too old."""
-        first = _first_start(now_us)
-        for start in dirty:
-            if start < first:
-                continue
-            digest = cells.digest(start, self.filters)
-            old = self._buckets.get(start)
-            if digest.sums == (old.sums if old else Digest().sums):
-                continue
-            if old is not None:
-                self._total.merge(old, -1)
-            self._total.merge(digest, 1)
-            self._buckets[start] = digest
-            self._unsent.add(start)
-            self._changed = True
-        for start in [start for start in self._buckets if start < first]:
-            self._total.merge(self._buckets.pop(start), -1)
-            self._unsent.discard(start)
-
-    def feed(self, operations: Sequence[Operation]) -> None:
-        """Take in operations for the feed, oldest first."""
-        for operation in operations:
-            if not self.filters.items() or matches(
-                self.filters,
-                (operation.project, operation.model, operation.tier, operation.user_id, operation.session_id),
-            ):
-                self._unsent_feed.append(operation)
-                self._changed = True
-
-    def touch(self) -> None:
-        """Something outside the cells changed, such as today's spend."""
-        self._changed = True
-
-    # --- on the event loop -------------------------------------------------------------------------------------
-
-    @property
-    def changed(self) -> bool:
-        return self._changed
-
-    def give_older_feed(self, items: list[FeedItem]) -> None:
-        """Operations from before the hub's own memory, for a group whose filters let few through."""
-        self._older_feed = items
-
-    def update(self) -> str:
-        """The next message: what changed, or a heartbeat when nothing did."""
-        self.seq += 1
-        kind = "update" if self._changed else "heartbeat"
-        starts = sorted(self._unsent)
-        feed = [feed_item(operation) for operation in reversed(self._unsent_feed)]
-        self._unsent.clear()
-        self._unsent_feed.clear()
-        self._changed = False
-        return self._message(kind, [(start, self._buckets[start]) for start in starts], feed)
-
-    def snapshot(self) -> str:
-        """Everything, as of the last message; serialised once for all clients that ask between two messages."""
-        if self._snapshot is None or self._snapshot[0] != self.seq:
-            with self._hub.lock:
-                self._snapshot = (self.seq, to_json(self.snapshot_message()).decode())
-        return self._snapshot[1]
-
-    def snapshot_message(self) -> LiveMessage:
-        """The message of a snapshot; the caller holds the hub's lock."""
-        now_us = self._hub.clock.now_us()
-        first = _first_start(now_us)
-        empty = Digest()
-        buckets = [
-            (start, self._buckets.get(start, empty))
-            for start in range(first, first + BUCKETS * BUCKET_US, BUCKET_US)
-        ]
-        feed = self._hub.recent(self.filters, FEED_SNAPSHOT)
-        known = {item.operation_id for item in feed}
-        feed += [item for item in self._older_feed if item.operation_id not in known]
-        return self._built("snapshot", buckets, feed[:FEED_SNAPSHOT])
-
-    def _message(self, kind: str, buckets: list[tuple[int, Digest]], feed: list[FeedItem]) -> str:
-        return to_json(self._built(kind, buckets, feed)).decode()
-
-    def _built(self, kind: str, buckets: list[tuple[int, Digest]], feed: list[FeedItem]) -> LiveMessage:
-        now_us = self._hub.clock.now_us()
-        return LiveMessage(
-            kind,  # pyright: ignore[reportArgumentType] - one of three words, from just above
-            self.seq,
-            to_iso(now_us) or "",
-            metrics_of(self._total, buckets, self._per_minute(now_us), self._hub.today(self.filters, self.rest_of_day_usd)),
-            [],
-            self._hub.health(),
-            feed,
-        )
-
-    def _per_minute(self, now_us: int) -> float:
-        """Operations of the last minute; the current bucket has only begun, so it is measured over what has passed."""
-        current = now_us // BUCKET_US * BUCKET_US
-        oldest = current - MINUTE_US + BUCKET_US
-        count = 0
-        for start in range(oldest, current + 1, BUCKET_US):
-            digest = self._buckets.get(start)
-            if digest is not None:
-                count += int(digest.sums[OPERATIONS])
-        return round(count * MINUTE_US / max(now_us - oldest, BUCKET_US), 2)
-
-
-def _first_start(now_us: int) -> int:
-    """The oldest bucket of the window that ends now."""
-    return now_us // BUCKET_US * BUCKET_US - (BUCKETS - 1) * BUCKET_US
 
 
 class LiveHub:
@@ -326,7 +151,7 @@ class LiveHub:
                     if start is not None:
                         dirty.add(start)
                     today_changed |= today.add(before, -1)
-                elif operation.started_at >= min(today.day_start_us, _first_start(now_us)):
+                elif operation.started_at >= min(today.day_start_us, first_start(now_us)):
                     self._stale = True  # it may replace one that was counted and is not remembered
             start = cells.add(operation, 1, now_us)
             counted = today.add(operation, 1)
@@ -398,7 +223,7 @@ class LiveHub:
         self._advance()
         for group in list(self._groups.values()):
             if group.changed:
-                self._send(group)
+                self._send(group, self._sent_at)
 
     def _advance(self) -> None:
         now_us = self.clock.now_us()
@@ -408,12 +233,11 @@ class LiveHub:
                 for group in self._groups.values():
                     group.touch()
             dirty, self._dirty = self._dirty, set()
-            self._cells.forget_before(_first_start(now_us))
+            self._cells.forget_before(first_start(now_us))
             for group in self._groups.values():
                 group.advance(self._cells, dirty, now_us)
 
-    def _send(self, group: Group) -> None:
-        assert self._loop is not None
+    def _send(self, group: Group, now: float) -> None:
         try:
             with self.lock:
                 text = group.update()
@@ -421,7 +245,7 @@ class LiveHub:
             logger.exception("A live message could not be built")
             self._metrics.add("live_failures_total")
             return
-        group.sent_at = self._loop.time()
+        group.sent_at = now
         dropped = sum(not client.offer(text) for client in group.clients)
         self._metrics.add("live_messages_total", len(group.clients))
         if dropped:
@@ -438,14 +262,13 @@ class LiveHub:
             if quiet:
                 self._advance()
                 for group in quiet:
-                    self._send(group)
+                    self._send(group, now)
             for group in list(self._groups.values()):
                 if now - group.rest_known_at >= PROJECTION_EVERY_S:
                     await self._learn_rest_of_day(group)
 
     async def _learn_rest_of_day(self, group: Group) -> None:
-        assert self._loop is not None
-        group.rest_known_at = self._loop.time()
+        group.rest_known_at = asyncio.get_running_loop().time()
         if self.rest_of_day_source is None:
             return
         try:
@@ -455,7 +278,7 @@ class LiveHub:
             self._metrics.add("live_failures_total")
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, filters: Filters) -> AsyncIterator[Client]:
+    async def subscribe(self, filters: Filters) -> AsyncGenerator[Client]:
         """A client of the group with these filters, until the end of the block.
 
         Raises:
@@ -482,8 +305,7 @@ class LiveHub:
     async def _open(self, filters: Filters) -> Group:
         """A group with these filters; two clients that come at once share it."""
         group = await asyncio.to_thread(self._build, filters)
-        if self._loop is not None:
-            await self._learn_rest_of_day(group)
+        await self._learn_rest_of_day(group)
         existing = self._groups.get(filters)
         if existing is not None:
             return existing
@@ -507,8 +329,7 @@ class LiveHub:
 
     async def _open_aside(self, filters: Filters) -> Group:
         group = await asyncio.to_thread(self._build, filters)
-        if self._loop is not None:
-            await self._learn_rest_of_day(group)
+        await self._learn_rest_of_day(group)
         with self.lock:
             group.rebuild(self._cells, self.clock.now_us())
         return group

@@ -6,15 +6,15 @@ buckets, and an operation that is replaced is taken out by adding it with the op
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
 from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
-from ralex_core.model.window import MINUTE_US, Filters, Scope, Window
+from ralex_core.model.window import MINUTE_US, Filters
 from ralex_core.stats.quantiles import bin_of
-from ralex_core.storage.queries.segments import measured
+from ralex_core.storage.schema import MEASURES as STORED_MEASURES
 from ralex_core.storage.telemetry import Store
 
 BUCKET_US = 5_000_000
@@ -235,9 +235,16 @@ class Cells:
     def load(self, store: Store, now_us: int) -> None:
         """Start over with what a store holds of the last 15 minutes. Costs two aggregations of those minutes."""
         self._buckets = {}
-        window = Window(now_us - WINDOW_US, now_us + AHEAD_US)
+        bounds = {"low": now_us - WINDOW_US, "high": now_us + AHEAD_US}
         groups = CellKey._fields
-        for start, *row in measured(store, Scope(window), MEASURES, group=groups, bucket_us=BUCKET_US):
+        # the operations themselves, not the rollups: those may be a second behind
+        rows = store.query(
+            f"select started_at // {BUCKET_US} * {BUCKET_US} as start_us, {', '.join(groups)}, "
+            f"{', '.join(STORED_MEASURES[name][1] for name in MEASURES)} "
+            "from operations where started_at >= $low and started_at < $high group by all",
+            bounds,
+        )
+        for start, *row in rows:
             key, sums = CellKey._make(row[: len(groups)]), row[len(groups) :]
             cell = self._cell(self._buckets.setdefault(start, {}), key)
             add_sums(cell.sums, sums, 1)
@@ -245,7 +252,7 @@ class Cells:
             f"select started_at // {BUCKET_US} * {BUCKET_US} as start_us, {', '.join(groups)}, duration_bin, count(*) "
             "from operations where started_at >= $low and started_at < $high and kind = 'llm' "
             "and duration_bin is not null group by all",
-            {"low": window.start_us, "high": window.end_us},
+            bounds,
         )
         for start, *row in histograms:
             cell = self._cell(self._buckets.setdefault(start, {}), CellKey._make(row[: len(groups)]))
@@ -291,12 +298,10 @@ class Today:
     def load(self, store: Store) -> None:
         """Start over with what a store holds of the day."""
         self.begin(self.day_start_us, self.day_end_us)
-        rows = measured(
-            store,
-            Scope(Window(self.day_start_us, self.day_end_us)),
-            ("cost_usd", "billable", "priced"),
-            group=CellKey._fields[:5],
-            where=" and kind = 'llm'",
+        rows = store.query(
+            f"select {', '.join(CellKey._fields[:5])}, sum(cost_usd), count(*), count(cost_usd) from operations "
+            "where kind = 'llm' and started_at >= $low and started_at < $high group by all",
+            {"low": self.day_start_us, "high": self.day_end_us},
         )
         for *key, cost, billable, priced in rows:
             self._add((key[0], key[1], key[2], key[3], key[4]), cost or ZERO, billable, priced)

@@ -11,6 +11,8 @@ from ralex_core.dashboard.contexts import Basis, FeedItem, ResourcePoint, TodayV
 from ralex_core.dashboard.live_cells import BUCKET_US, MEASURES, WINDOW_US, ZERO, Digest, Sums
 from ralex_core.stats.quantiles import percentiles_of
 
+MessageKind = Literal["snapshot", "update", "heartbeat"]
+
 MAX_MODELS = 12
 MAX_BUSIEST = 10
 
@@ -131,7 +133,7 @@ class LiveMessage:
     """A `snapshot` holds every bucket and replaces what a client has; an `update` holds what changed since the
     message before; a `heartbeat` holds no buckets and no feed. Figures outside the series are always complete."""
 
-    kind: Literal["snapshot", "update", "heartbeat"]
+    kind: MessageKind
     seq: int
     at: str
     metrics: Metrics
@@ -140,12 +142,12 @@ class LiveMessage:
     feed: list[FeedItem]
 
 
-def metrics_of(
-    total: Digest, buckets: Sequence[tuple[int, Digest]], per_minute: float, today: TodayView
-) -> Metrics:
+def metrics_of(total: Digest, buckets: Sequence[tuple[int, Digest]], per_minute: float, today: TodayView) -> Metrics:
     """A view's figures: `total` is the window, `buckets` those whose series are told."""
     return Metrics(
-        _performance(total, buckets, per_minute), Costs(today, _window_cost(total.sums), _tiers(buckets)), _usage(total, buckets)
+        _performance(total, buckets, per_minute),
+        Costs(today, _window_cost(total.sums), _tiers(buckets)),
+        _usage(total, buckets),
     )
 
 

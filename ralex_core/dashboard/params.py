@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from urllib.parse import urlencode
 
 from ralex_core.dashboard.contexts import RangeView
-from ralex_core.dashboard.problems import RequestProblem, bad_parameter
+from ralex_core.dashboard.problems import bad_parameter
 from ralex_core.model.operation import KINDS, STATUSES
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
 from ralex_core.render import exact, to_iso
@@ -98,7 +98,11 @@ class ListRequest:
 
     def pairs(self) -> list[tuple[str, str]]:
         """What differs from the default, as query parameters."""
-        pairs = [(name, value) for name, value in (("kind", self.kind), ("status", self.status), ("basis", self.basis)) if value]
+        pairs = [
+            (name, value)
+            for name, value in (("kind", self.kind), ("status", self.status), ("basis", self.basis))
+            if value
+        ]
         if self.quarantined:
             pairs.append(("quarantined", "1"))
         if self.search:
@@ -222,7 +226,9 @@ def read_moment(name: str, text: str, zone: tzinfo) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise bad_parameter(name, text, "write a date and time such as 2026-11-01T08:00 or 2026-11-01T08:00Z.") from None
+        raise bad_parameter(
+            name, text, "write a date and time such as 2026-11-01T08:00 or 2026-11-01T08:00Z."
+        ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)
     moment_us = round(moment.timestamp() * 1_000_000)
@@ -250,7 +256,9 @@ def read_list_request(query: Query) -> ListRequest:
     size = _whole(given, "size", 50, 1, PAGE_SIZES[-1])
     page = _whole(given, "page", 1, 1, MAX_OFFSET)
     if (page - 1) * size > MAX_OFFSET:
-        raise bad_parameter("page", str(page), f"only the first {MAX_OFFSET:,} rows can be paged through; narrow the filters.")
+        raise bad_parameter(
+            "page", str(page), f"only the first {MAX_OFFSET:,} rows can be paged through; narrow the filters."
+        )
     return ListRequest(
         kind=_one_of(given, "kind", KINDS),
         status=_one_of(given, "status", STATUSES),
@@ -308,4 +316,3 @@ def require_known(query: Query, known: Iterable[str]) -> None:
 
 SCOPE_PARAMS = ("range", "from", "to", *FILTER_FIELDS)
 LIST_PARAMS = ("kind", "status", "basis", "quarantined", "q", "sort", "dir", "page", "size")
-

@@ -53,7 +53,10 @@ def as_problem(error: RalexError) -> RequestProblem:
             return RequestProblem(400, "bad_setting", str(error))
         case StoreFull():
             return RequestProblem(
-                503, "disk_full", "The disk of the monitor is full; nothing of this request was stored. Free some room.", 30
+                503,
+                "disk_full",
+                "The disk of the monitor is full; nothing of this request was stored. Free some room.",
+                30,
             )
         case StoreCorrupt():
             return RequestProblem(503, "store_damaged", "The store is damaged; the monitor's log says what to do.", 60)

@@ -135,7 +135,11 @@ class Guard:
         problem = self._problem(scope, headers, state)
         if problem is not None:
             self._metrics.add("http_refused_total")
-            await (_close(problem, receive, send) if scope["type"] == "websocket" else self._refuse(problem, scope, headers, request_id, send))
+            await (
+                _close(problem, receive, send)
+                if scope["type"] == "websocket"
+                else self._refuse(problem, scope, headers, request_id, send)
+            )
             return
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
@@ -157,23 +161,24 @@ class Guard:
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and not _same_origin(headers, host):
             return RequestProblem(
-                403, "cross_origin", "Another site asked for this. Changes are made from the monitor's own pages, or by a program."
+                403,
+                "cross_origin",
+                "Another site asked for this. Changes are made from the monitor's own pages, or by a program.",
             )
         if self._sessions is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIXES):
             state["signed_in"] = False
             return None
-        if not self._knows(headers, state):
+        if not self._knows(self._sessions, headers, state):
             return RequestProblem(401, "sign_in", "Send the token as 'Authorization: Bearer …', or sign in at /login.")
         return None
 
-    def _knows(self, headers: dict[bytes, bytes], state: dict[str, object]) -> bool:
-        assert self._sessions is not None
+    def _knows(self, sessions: Sessions, headers: dict[bytes, bytes], state: dict[str, object]) -> bool:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() == "bearer" and self._sessions.is_token(token.strip()):
+        if scheme.lower() == "bearer" and sessions.is_token(token.strip()):
             state["signed_in"] = False
             return True
         cookie = session_cookie(headers.get(b"cookie", b"").decode("latin-1"))
-        state["signed_in"] = cookie is not None and self._sessions.is_valid(cookie)
+        state["signed_in"] = cookie is not None and sessions.is_valid(cookie)
         return bool(state["signed_in"])
 
     async def _refuse(

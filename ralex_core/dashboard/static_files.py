@@ -1,0 +1,122 @@
+"""Serves `static/` under one address per content: `/static/<hash of everything>/css/base.css`, cached for ever.
+
+The hash is part of the path, so relative imports between modules and `url()` in style sheets stay inside it. Files
+are read and compressed once; a changed file changes the hash, so an edit shows on the next load.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ralex_core.dashboard.problems import not_found
+
+STATIC = Path(__file__).parent / "static"
+FOR_EVER = "public, max-age=31536000, immutable"
+CONTENT_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+    ".txt": "text/plain; charset=utf-8",
+}
+_HASHED = re.compile(r"^[0-9a-f]{12}/")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    compressed: bytes | None
+    content_type: str
+    etag: str
+
+
+class StaticFiles:
+    """The files under `root`, by their path below it. Files of other kinds than `CONTENT_TYPES` are not served."""
+
+    def __init__(self, root: Path = STATIC) -> None:
+        self._root = root
+        self._signature: tuple[tuple[str, int, int], ...] = ()
+        self._version = ""
+        self._files: dict[str, _File] = {}
+
+    def url(self, path: str) -> str:
+        """The address of a file, with the hash of the moment."""
+        return f"/static/{self.version()}/{path}"
+
+    def version(self) -> str:
+        """Twelve hex digits that change when any file does. Costs one `stat` per file."""
+        found = sorted(
+            (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
+            for entry in _walk(self._root)
+            if entry.is_file()
+        )
+        signature = tuple(found)
+        if signature != self._signature:
+            digest = hashlib.sha256()
+            for path, _, _ in signature:
+                digest.update(path.removeprefix(str(self._root)).encode() + b"\0" + Path(path).read_bytes())
+            self._signature, self._version, self._files = signature, digest.hexdigest()[:12], {}
+        return self._version
+
+    def answer(self, request: Request, path: str) -> Response:
+        """The response for a path below `/static/`, hashed or not.
+
+        Raises:
+            RequestProblem: 404, there is no such file.
+        """
+        hashed = _HASHED.match(path) is not None
+        name = path[13:] if hashed else path
+        if not hashed or name not in self._files:
+            self.version()  # notices changes
+        file = self._files.get(name) or self._load(name)
+        # another version's address still gets the file, but may not be kept: a page of before an upgrade asks for it
+        current = hashed and path[:12] == self._version
+        headers = {
+            "ETag": file.etag,
+            "Cache-Control": FOR_EVER if current else "no-cache",
+            "Vary": "Accept-Encoding",
+        }
+        if file.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if file.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(file.compressed, headers=headers, media_type=file.content_type)
+        return Response(file.content, headers=headers, media_type=file.content_type)
+
+    def _load(self, name: str) -> _File:
+        path = (self._root / name).resolve()
+        content_type = CONTENT_TYPES.get(path.suffix)
+        if content_type is None or not path.is_relative_to(self._root.resolve()) or not path.is_file():
+            raise not_found(f"There is no file {name[:80]!r} here.")
+        content = path.read_bytes()
+        compressed = (
+            gzip.compress(content, 9, mtime=0)
+            if len(content) >= 512 and path.suffix not in (".png", ".woff2")
+            else None
+        )
+        etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+        file = self._files[name] = _File(content, compressed, content_type, etag)
+        return file
+
+
+def _walk(root: Path) -> list[os.DirEntry[str]]:
+    entries: list[os.DirEntry[str]] = []
+    with os.scandir(root) as found:
+        for entry in found:
+            if entry.is_dir():
+                entries += _walk(Path(entry.path))
+            elif not entry.name.startswith("."):
+                entries.append(entry)
+    return entries
