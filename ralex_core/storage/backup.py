@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ralex_core import __version__
 from ralex_core.config import CONFIG_FILE, Settings
@@ -76,7 +77,7 @@ def backup(settings: Settings, target: Path, store: DuckDBStore | None = None) -
     return BackupReport(str(target), target.stat().st_size, **report)
 
 
-def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) -> dict[str, object]:
+def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) -> dict[str, Any]:
     files = [folder / _TELEMETRY]
     store.copy_to(files[0])
     if settings.state_path.exists():
@@ -84,7 +85,7 @@ def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) 
         _copy_sqlite(settings.state_path, files[-1])
     files += [settings.home / name for name in _SETTINGS_FILES if (settings.home / name).exists()]
     span = extent(store)
-    contents: dict[str, object] = {
+    contents: dict[str, Any] = {
         "operations": store.query("select count(*) from operations")[0][0],
         "first_at": _iso(span[0]) if span else None,
         "last_at": _iso(span[1]) if span else None,
@@ -138,12 +139,14 @@ def _refuse_when_owned(path: Path) -> None:
         return  # a damaged store is what a restore is for
 
 
-def _unpack(archive: Path, folder: Path) -> dict[str, dict[str, str]]:
+def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(archive) as source:
             manifest = json.loads(source.read(MANIFEST))
             if manifest["schema_version"] > SCHEMA_VERSION or manifest["format"] > 1:
-                raise StoreError(f"{archive} was written by version {manifest['version']}. Upgrade ralex-monitor first.")
+                raise StoreError(
+                    f"{archive} was written by version {manifest['version']}. Upgrade ralex-monitor first."
+                )
             allowed = {_TELEMETRY, _STATE, *_SETTINGS_FILES}
             for name, digest in manifest["sha256"].items():
                 if name not in allowed:

@@ -13,9 +13,8 @@ from typing import Any
 import duckdb
 
 from ralex_core.model.window import DAY_US
-from ralex_core.storage.schema import DIMENSIONS, GRAINS_US, MEASURES
+from ralex_core.storage.schema import GRAINS_US, LATENCY_CUBES, MEASURES, SUM_CUBES
 
-_DIMS = ", ".join(DIMENSIONS)
 _FROM_OPERATIONS = ", ".join(f"{expression} as {name}" for name, (_, expression) in MEASURES.items())
 _FROM_ROLLUP = ", ".join(f"sum({name})::{kind} as {name}" for name, (kind, _) in MEASURES.items())
 
@@ -96,58 +95,57 @@ def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_
     minutes = dirty.of("minute")
     hours = dirty.of("hour")
     days = sorted({aligned(hour, "day") for hour in hours})
-    _rebuild(connection, "minute", "operations", minutes)
-    _rebuild(connection, "hour", "rollup_minute", [hour for hour in hours if hour >= floor_us])
-    _rebuild(connection, "hour", "operations", [hour for hour in hours if hour < floor_us])
-    _rebuild(connection, "day", "rollup_hour", days)
+    _rebuild(connection, "minute", None, minutes)
+    _rebuild(connection, "hour", "minute", [hour for hour in hours if hour >= floor_us])
+    _rebuild(connection, "hour", None, [hour for hour in hours if hour < floor_us])
+    _rebuild(connection, "day", "hour", days)
     connection.execute("delete from dirty")
     return len(minutes) + len(hours) + len(days)
 
 
 def forget_minutes(connection: duckdb.DuckDBPyConnection, floor_us: int) -> None:
     """Drop per-minute rollups before `floor_us`; hours keep what they held."""
-    for table in ("rollup_minute", "latency_minute", "latency_kind_minute"):
+    tables = [f"rollup_{cube.name}_minute" for cube in SUM_CUBES]
+    tables += [f"latency_{cube.name}_minute" for cube in LATENCY_CUBES]
+    for table in tables:
         connection.execute(f"delete from {table} where bucket < $floor", {"floor": floor_us})
     connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)})
 
 
-def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str, buckets: list[int]) -> None:
+def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str | None, buckets: list[int]) -> None:
+    """Delete and refill `buckets` of one grain from a finer grain, or (source None) from the operations."""
     if not buckets:
         return
     size = GRAINS_US[grain]
-    parameters: dict[str, Any] = {"buckets": buckets, "low": buckets[0], "high": buckets[-1] + size}
-    for table in (f"rollup_{grain}", f"latency_{grain}", f"latency_kind_{grain}"):
+    parameters: dict[str, Any] = {"low": buckets[0], "high": buckets[-1] + size}
+    time = "bucket" if source else "started_at"
+    chosen = in_target = ""
+    if len(buckets) * size < parameters["high"] - parameters["low"]:  # there are holes between them
+        parameters["buckets"] = buckets
+        listed = "(select unnest($buckets::BIGINT[]))"
+        chosen, in_target = f" and {time} // {size} * {size} in {listed}", f" and bucket in {listed}"
+    bucket = f"{time} // {size} * {size} as bucket_start"
+    where = f"where {time} >= $low and {time} < $high{chosen}"
+    measures = _FROM_ROLLUP if source else _FROM_OPERATIONS
+    for cube in SUM_CUBES:
+        dimensions = ", ".join(cube.dimensions)
+        table = f"rollup_{cube.name}_{grain}"
+        connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_target}", parameters)
         connection.execute(
-            f"delete from {table} where bucket >= $low and bucket < $high "
-            "and bucket in (select unnest($buckets::BIGINT[]))",
+            f"insert into {table} select {bucket}, {dimensions}, {measures} "
+            f"from {f'rollup_{cube.name}_{source}' if source else 'operations'} {where} "
+            f"group by bucket_start, {dimensions}",
             parameters,
         )
-    time = "started_at" if source == "operations" else "bucket"
-    where = (
-        f"where {time} >= $low and {time} < $high and {time} // {size} * {size} in (select unnest($buckets::BIGINT[]))"
-    )
-    bucket = f"{time} // {size} * {size} as bucket_start"
-    measures = _FROM_OPERATIONS if source == "operations" else _FROM_ROLLUP
-    connection.execute(
-        f"insert into rollup_{grain} select {bucket}, {_DIMS}, {measures} from {source} {where} "
-        f"group by bucket_start, {_DIMS}",
-        parameters,
-    )
-    if source == "operations":
-        bins, count = "operations", "count(*)"
-        where += " and duration_ms is not null"
-        bin_column = "duration_bin"
-    else:
-        bins, count = source.replace("rollup_", "latency_"), "sum(n)::BIGINT"
-        bin_column = "bin"
-    connection.execute(
-        f"insert into latency_{grain} select {bucket}, {_DIMS}, {bin_column}, {count} from {bins} {where} "
-        f"group by bucket_start, {_DIMS}, {bin_column}",
-        parameters,
-    )
-    connection.execute(
-        f"insert into latency_kind_{grain} select bucket, kind, bin, sum(n)::BIGINT from latency_{grain} "
-        "where bucket >= $low and bucket < $high and bucket in (select unnest($buckets::BIGINT[])) "
-        "group by bucket, kind, bin",
-        parameters,
-    )
+    bin_column, count = ("bin", "sum(n)::BIGINT") if source else ("duration_bin", "count(*)")
+    timed = "" if source else " and duration_ms is not null"
+    for cube in LATENCY_CUBES:
+        dimensions = ", ".join(cube.dimensions)
+        table = f"latency_{cube.name}_{grain}"
+        connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_target}", parameters)
+        connection.execute(
+            f"insert into {table} select {bucket}, {dimensions}, {bin_column}, {count} "
+            f"from {f'latency_{cube.name}_{source}' if source else 'operations'} {where}{timed} "
+            f"group by bucket_start, {dimensions}, {bin_column}",
+            parameters,
+        )

@@ -6,6 +6,8 @@ buckets by integer division. `operations_view` gives the timestamp to people who
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
 from ralex_core.stats.quantiles import bin_sql
 
@@ -40,8 +42,34 @@ DURATION_BIN = bin_sql("duration_ms")
 
 GRAINS_US = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 
-DIMENSIONS = ("kind", "name", "project", "client", "provider", "model", "tier")
-"""What rollups keep apart. Users and sessions are not among them: questions about one user read the operations."""
+
+class Cube(NamedTuple):
+    """A rollup that keeps some columns apart. A question reads the first cube that knows every column it names."""
+
+    name: str
+    dimensions: tuple[str, ...]
+
+    def covers(self, columns: set[str]) -> bool:
+        return columns <= set(self.dimensions)
+
+
+SUM_CUBES = (
+    Cube("model", ("kind", "project", "provider", "model", "tier")),
+    Cube("name", ("kind", "name", "project")),
+    Cube("client", ("kind", "client", "project")),
+    Cube("user", ("kind", "user_id", "model", "tier")),
+    Cube("session", ("kind", "session_id", "model", "tier")),
+)
+"""Sums, smallest first. Several narrow cubes and not one wide one: the product of all dimensions is as many rows as
+there are operations. A question across two of them (one user's operation names) reads the operations."""
+
+LATENCY_CUBES = (
+    Cube("kind", ("kind",)),
+    Cube("model", ("kind", "project", "provider", "model", "tier")),
+    Cube("name", ("kind", "name", "project")),
+    Cube("user", ("kind", "user_id")),
+)
+"""Latency histograms, smallest first."""
 
 _BAD_OUTCOMES = ", ".join(f"'{outcome}'" for outcome in UNSUCCESSFUL_OUTCOMES)
 SUCCESS = f"kind = 'llm' and status = 'ok' and outcome not in ({_BAD_OUTCOMES})"
@@ -115,7 +143,6 @@ def _table(name: str, columns: dict[str, str]) -> str:
 
 def ddl() -> list[str]:
     """The statements that make an empty telemetry store of `SCHEMA_VERSION`."""
-    dimensions = dict.fromkeys(DIMENSIONS, "VARCHAR")
     measures = {name: kind for name, (kind, _) in MEASURES.items()}
     statements = [
         "create table meta (key VARCHAR primary key, value VARCHAR)",
@@ -127,14 +154,11 @@ def ddl() -> list[str]:
         "create table dirty (grain VARCHAR, bucket BIGINT)",
     ]
     for grain in GRAINS_US:
-        statements.append(_table(f"rollup_{grain}", {"bucket": "BIGINT"} | dimensions | measures))
-        statements.append(
-            _table(f"latency_{grain}", {"bucket": "BIGINT"} | dimensions | {"bin": "SMALLINT", "n": "BIGINT"})
-        )
-        statements.append(
-            _table(
-                f"latency_kind_{grain}",
-                {"bucket": "BIGINT", "kind": "VARCHAR", "bin": "SMALLINT", "n": "BIGINT"},
-            )
-        )
+        for cubes, prefix, values in (
+            (SUM_CUBES, "rollup", measures),
+            (LATENCY_CUBES, "latency", {"bin": "SMALLINT", "n": "BIGINT"}),
+        ):
+            for cube in cubes:
+                keys = {"bucket": "BIGINT"} | dict.fromkeys(cube.dimensions, "VARCHAR")
+                statements.append(_table(f"{prefix}_{cube.name}_{grain}", keys | values))
     return statements

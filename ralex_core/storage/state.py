@@ -93,7 +93,7 @@ class Cursor:
     """Bytes of the file when it was last read."""
     modified_at: int
     complete: bool
-    """Whether the last run reached the end of the file."""
+    """Whether everything in the file has been taken in, unfinished work at its end included."""
     follow: bool = False
     """Whether a server reads on when the file grows."""
     lines: int = 0
@@ -230,10 +230,13 @@ class StateStore:
                 rows = [{"source": cursor.source, "key": key, "value": value} for key, value in remembered.items()]
                 connection.execute(_upsert(_memory), rows)
 
-    def forget_cursors(self, source: str) -> int:
-        """Drop a source's cursors, so that the next import reads its files from the start; returns how many."""
+    def forget_cursors(self, source: str | None = None) -> int:
+        """Drop the cursors (of one source), so that the next import reads from the start; returns how many."""
+        statement = sa.delete(_cursors)
+        if source is not None:
+            statement = statement.where(_cursors.c.source == source)
         with self._write() as connection:
-            return connection.execute(sa.delete(_cursors).where(_cursors.c.source == source)).rowcount
+            return connection.execute(statement).rowcount
 
     def remembers(self, source: str) -> bool:
         """Whether an importer ever remembered anything."""

@@ -237,6 +237,7 @@ def test_pages_are_ordered_filtered_and_counted(open_store: Open) -> None:
     store = open_store()
     operations = random_operations(2, 300)
     store.write(operations)
+    store.refresh_rollups()
     page = queries.operations_page(store, day(), sort="cost_usd", limit=10, offset=5)
     costs = sorted((op.cost_usd for op in operations if op.cost_usd is not None), reverse=True)
     assert [row.cost_usd for row in page.rows] == costs[5:15]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
-from ralex_core.model.window import Scope, Window
+from ralex_core.model.window import DAY_US, HOUR_US, Scope, Window
 from ralex_core.stats.quantiles import value_of
 from ralex_core.storage.queries.segments import measured, percentiles
+from ralex_core.storage.schema import SUM_CUBES
 from ralex_core.storage.telemetry import Store
 
 By = Literal["model", "tier", "project", "name", "user_id", "session_id", "provider", "client"]
@@ -65,15 +66,14 @@ def breakdown(store: Store, scope: Scope, by: By, limit: int = 20, *, order: str
         raise ValueError(f"cannot break down by {by!r}; choose one of {', '.join(get_args(By))}")
     extra = {"name": "kind", "model": "tier"}.get(by)
     group = (by, extra) if extra else (by,)
-    only_llm = by in ("model", "tier", "provider")
-    where = " and kind = 'llm'" if only_llm else ""
-    rows = measured(store, scope, _MEASURES, group=group, where=where)
+    kind = "llm" if by in ("model", "tier", "provider") else None
+    rows = measured(store, scope, _MEASURES, group=group, kind=kind)
     total = sum((row[len(group) + _MEASURES.index("cost_usd")] for row in rows), Decimal(0))
     width = len(group)
     cost, operations = width + _MEASURES.index("cost_usd"), width + _MEASURES.index("operations")
     first, second = (cost, operations) if order == "cost" else (operations, cost)
     rows.sort(key=lambda row: (-row[first], -row[second], str(row[0]), str(row[1])))
-    latency = percentiles(store, scope, (0.5, 0.95), group=group, kind="llm" if only_llm else None)
+    latency = percentiles(store, scope, (0.5, 0.95), group=group, kind=kind)
     return [_row(row, group, extra, total, latency.get(row[:width])) for row in rows[:limit]]
 
 
@@ -131,12 +131,11 @@ class DriftRow:
 def drift(store: Store, scope: Scope, *, daily: bool = True) -> list[DriftRow]:
     """Rows per model and day (`daily=False`: per model over the window, `day_us` its start), worst first."""
     names = ("operations", "reported_usd", "computed_usd", "billed_usd", "drift_reported_usd", "drift_billed_usd")
-    where = " and kind = 'llm'"
     if daily:
-        rows = measured(store, scope, names, group=("model",), bucket_us=86_400_000_000, where=where)
+        rows = measured(store, scope, names, group=("model",), bucket_us=DAY_US, kind="llm")
         found = [DriftRow(row[1], row[0], *row[2:]) for row in rows]
     else:
-        rows = measured(store, scope, names, group=("model",), where=where)
+        rows = measured(store, scope, names, group=("model",), kind="llm")
         found = [DriftRow(row[0], scope.window.start_us, *row[1:]) for row in rows]
     return sorted(found, key=lambda r: (-(r.drift_reported_usd + r.drift_billed_usd), str(r.model), r.day_us))
 
@@ -145,17 +144,15 @@ def filter_values(
     store: Store, column: str, *, window: Window | None = None, limit: int = 200
 ) -> list[tuple[str, int]]:
     """Values of a filter column with their number of operations, most frequent first; unknown is left out."""
-    if column in ("project", "model", "tier", "client", "provider"):
-        table, time, count = "rollup_hour", "bucket", "sum(operations)::BIGINT"
-    elif column in ("user_id", "session_id"):
-        table, time, count = "operations", "started_at", "count(*)"
-    else:
+    cube = next((cube for cube in SUM_CUBES if column in cube.dimensions and column != "kind"), None)
+    if cube is None:
         raise ValueError(f"{column!r} is not a filter")
-    bounds = {} if window is None else {"low": window.start_us - window.start_us % 3_600_000_000, "high": window.end_us}
-    within = "" if window is None else f" and {time} >= $low and {time} < $high"
+    grain, size = ("day", DAY_US) if window is None or window.length_us > 2 * DAY_US else ("hour", HOUR_US)
+    bounds = {} if window is None else {"low": window.start_us // size * size, "high": window.end_us}
+    within = "" if window is None else " and bucket >= $low and bucket < $high"
     rows = store.query(
-        f"select {column}, {count} as n from {table} where {column} is not null{within} "
-        f"group by {column} order by n desc, {column} limit {int(limit)}",
+        f"select {column}, sum(operations)::BIGINT as n from rollup_{cube.name}_{grain} "
+        f"where {column} is not null{within} group by {column} order by n desc, {column} limit {int(limit)}",
         bounds,
     )
     return [(value, number) for value, number in rows]

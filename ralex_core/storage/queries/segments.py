@@ -6,11 +6,11 @@ exactly; the sums of the segments are exact for the window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
-from ralex_core.storage.schema import DIMENSIONS, GRAINS_US, MEASURES
+from ralex_core.storage.schema import GRAINS_US, LATENCY_CUBES, MEASURES, SUM_CUBES, Cube
 from ralex_core.storage.telemetry import Store
 
 SECOND_US = 1_000_000
@@ -66,11 +66,6 @@ def _cut(
     _cut(last, end, finer, minute_floor_us, bucket_us, found)
 
 
-def needs_operations(filters: Filters, group: Iterable[str]) -> bool:
-    """Whether a question asks about something that rollups do not keep apart."""
-    return any(column not in DIMENSIONS for column, _ in filters.items()) or any(c not in DIMENSIONS for c in group)
-
-
 def conditions(filters: Filters, parameters: dict[str, Any]) -> str:
     """` and …` for the filters, their values added to `parameters`. The empty string stands for "not known"."""
     text = ""
@@ -81,11 +76,43 @@ def conditions(filters: Filters, parameters: dict[str, Any]) -> str:
     return text
 
 
-def planned(store: Store, scope: Scope, group: Sequence[str], bucket_us: int | None) -> list[Segment]:
-    """The segments a question reads."""
-    if needs_operations(scope.filters, group):
-        return [Segment(None, scope.window.start_us, scope.window.end_us)]
-    return segments(scope.window, store.minute_floor_us, bucket_us=bucket_us)
+class _Plan(NamedTuple):
+    """The cube that answers (None: no cube knows all columns) and the segments to read of it."""
+
+    cube: Cube | None
+    segments: list[Segment]
+
+    def table(self, prefix: str, segment: Segment) -> str:
+        return (
+            "operations" if self.cube is None or segment.grain is None else f"{prefix}_{self.cube.name}_{segment.grain}"
+        )
+
+
+def _planned(store: Store, scope: Scope, cubes: Sequence[Cube], columns: set[str], bucket_us: int | None) -> _Plan:
+    cube = next((cube for cube in cubes if cube.covers(columns)), None)
+    if cube is not None:
+        return _Plan(cube, segments(scope.window, store.minute_floor_us, bucket_us=bucket_us))
+    window = _around_sessions(store, scope) if scope.filters.session_id else scope.window
+    return _Plan(None, [Segment(None, window.start_us, window.end_us)])
+
+
+def _around_sessions(store: Store, scope: Scope) -> Window:
+    """The part of the window in which its sessions did anything: sessions are short, so this spares a long scan."""
+    parameters: dict[str, Any] = {"sessions": list(scope.filters.session_id)}
+    day = GRAINS_US["day"]
+    if "" in scope.filters.session_id:
+        return scope.window
+    first, last = store.query(
+        "select min(bucket), max(bucket) from rollup_session_day "
+        "where session_id in (select unnest($sessions::VARCHAR[]))",
+        parameters,
+    )[0]
+    if first is None:
+        return scope.window
+    # A day either side of what is rolled up, for what came since the last refresh.
+    start = max(scope.window.start_us, first - day)
+    end = min(scope.window.end_us, last + 2 * day)
+    return Window(start, end) if start < end else Window(scope.window.start_us, scope.window.start_us + 1)
 
 
 def measured(
@@ -95,30 +122,31 @@ def measured(
     *,
     group: Sequence[str] = (),
     bucket_us: int | None = None,
-    where: str = "",
+    kind: str | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Rows of (bucket if asked, group columns, measures), one per group, unordered; no group gives exactly one row.
-
-    `where` is a further condition on dimensions, written as ` and …`.
-    """
+    """Rows of (bucket if asked, group columns, measures), one per group, unordered; no group gives exactly one row."""
     parameters: dict[str, Any] = {}
-    condition = conditions(scope.filters, parameters) + where
+    condition = conditions(scope.filters, parameters)
+    if kind is not None:
+        parameters["kind"] = kind
+        condition += " and kind = $kind"
+    columns = {column for column, _ in scope.filters.items()} | set(group)
+    plan = _planned(store, scope, SUM_CUBES, columns, bucket_us)
     keys = [*(["bucket_start"] if bucket_us else []), *group]
+    by = f" group by {', '.join(keys)}" if keys else ""
     parts: list[str] = []
-    for number, segment in enumerate(planned(store, scope, group, bucket_us)):
+    for number, segment in enumerate(plan.segments):
         parameters[f"lo{number}"], parameters[f"hi{number}"] = segment.start_us, segment.end_us
-        table = "operations" if segment.grain is None else f"rollup_{segment.grain}"
-        time = "started_at" if segment.grain is None else "bucket"
-        columns = [f"{time} // {bucket_us} * {bucket_us} as bucket_start"] if bucket_us else []
-        columns += group
-        columns += [f"{MEASURES[name][1] if segment.grain is None else _summed(name)} as {name}" for name in measures]
-        by = f" group by {', '.join(keys)}" if keys else ""
+        raw = segment.grain is None
+        time = "started_at" if raw else "bucket"
+        selected = [f"{time} // {bucket_us} * {bucket_us} as bucket_start"] if bucket_us else []
+        selected += group
+        selected += [f"{MEASURES[name][1] if raw else _summed(name)} as {name}" for name in measures]
         parts.append(
-            f"select {', '.join(columns)} from {table} "
+            f"select {', '.join(selected)} from {plan.table('rollup', segment)} "
             f"where {time} >= $lo{number} and {time} < $hi{number}{condition}{by}"
         )
     outer = ", ".join([*keys, *(_summed(name) for name in measures)])
-    by = f" group by {', '.join(keys)}" if keys else ""
     return store.query(f"select {outer} from ({' union all '.join(parts)}){by}", parameters)
 
 
@@ -141,21 +169,22 @@ def percentiles(
     if kind is not None:
         parameters["kind"] = kind
         condition += " and kind = $kind"
-    slim = not group and not scope.filters.items()
+    columns = {column for column, _ in scope.filters.items()} | set(group)
+    plan = _planned(store, scope, LATENCY_CUBES, columns, bucket_us)
     keys = [*(["bucket_start"] if bucket_us else []), *group]
     listed = "".join(f"{key}, " for key in keys)
+    groups = "".join(f"{column}, " for column in group)
     parts: list[str] = []
-    for number, segment in enumerate(planned(store, scope, group, bucket_us)):
+    for number, segment in enumerate(plan.segments):
         parameters[f"lo{number}"], parameters[f"hi{number}"] = segment.start_us, segment.end_us
         raw = segment.grain is None
-        table = "operations" if raw else f"latency_{'kind_' if slim else ''}{segment.grain}"
         time = "started_at" if raw else "bucket"
         bucket = f"{time} // {bucket_us} * {bucket_us} as bucket_start, " if bucket_us else ""
-        groups = "".join(f"{column}, " for column in group)
         parts.append(
             f"select {bucket}{groups}{'duration_bin' if raw else 'bin'} as bin, {'count(*)' if raw else 'sum(n)'} as n "
-            f"from {table} where {time} >= $lo{number} and {time} < $hi{number}"
-            f"{' and duration_bin is not null' if raw else ''}{condition} group by {listed}bin"
+            f"from {plan.table('latency', segment)} where {time} >= $lo{number} and {time} < $hi{number}"
+            f"{' and duration_bin is not null' if raw else ''}{condition} "
+            f"group by {listed}{'duration_bin' if raw else 'bin'}"
         )
     over = f"partition by {', '.join(keys)}" if keys else ""
     ranks = ", ".join(f"min(bin) filter (running >= {quantile} * total - 1e-9)" for quantile in quantiles)

@@ -55,7 +55,7 @@ class UsageBucket:
 
 def cost_over_time(store: Store, scope: Scope, by: Literal["tier", "model"], bucket_us: int) -> TimeSeries:
     """Cost per bucket and tier (or model). Beyond `MAX_SERIES` the cheapest series are added up as `other`."""
-    rows = measured(store, scope, ("cost_usd",), group=(by,), bucket_us=bucket_us, where=" and kind = 'llm'")
+    rows = measured(store, scope, ("cost_usd",), group=(by,), bucket_us=bucket_us, kind="llm")
     starts = _starts(scope, bucket_us)
     place = {start: index for index, start in enumerate(starts)}
     sums: defaultdict[str, Decimal] = defaultdict(Decimal)

@@ -142,7 +142,7 @@ def test_flush_waits_for_commits_and_rollups(writer: BatchWriter, store: GatedSt
     for n in range(5):
         writer.submit(random_operations(n, 100))
     writer.flush()
-    rolled = store.query("select sum(operations) from rollup_day")[0][0]
+    rolled = store.query("select sum(operations) from rollup_model_day")[0][0]
     assert rolled == 500 == queries.status_totals(store).operations
 
 
@@ -154,7 +154,7 @@ def test_closing_commits_what_is_queued_and_refuses_what_comes_later(store: Gate
     store.gate.set()
     writer.close()
     assert queued.result(0).inserted == 1
-    assert store.query("select sum(operations) from rollup_hour")[0][0] == 2
+    assert store.query("select sum(operations) from rollup_model_hour")[0][0] == 2
     with pytest.raises(IntakeFull, match="shutting down"):
         writer.submit([make_operation("late")])
 
