@@ -40,7 +40,7 @@ class ResourceSample(NamedTuple):
     load_1m: float | None
     memory_used_bytes: int
     memory_total_bytes: int
-    swap_used_bytes: int
+    swap_used_bytes: int | None
     disk_used_bytes: int
     disk_total_bytes: int
     disk_read_bytes_s: float | None
