@@ -200,6 +200,7 @@ class DuckDBStore:
             inserted=len(fresh) - len(replaced),
             replaced=len(replaced),
             duplicates=len(operations) - len(fresh) - len(expired),
+            replaced_ids=frozenset(replaced),
             duplicate_ids=frozenset(op.operation_id for op in batch if op.operation_id not in kept),
             expired=len(expired),
             expired_ids=expired,

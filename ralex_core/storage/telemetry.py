@@ -23,6 +23,7 @@ class WriteResult:
     inserted: int
     replaced: int
     duplicates: int
+    replaced_ids: frozenset[str] = frozenset()
     duplicate_ids: frozenset[str] = frozenset()
     """Ids that were stored before and changed nothing."""
     expired: int = 0

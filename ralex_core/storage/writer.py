@@ -304,17 +304,29 @@ def _counted_shares(submissions: list[_Submission], result: WriteResult) -> list
     shares: list[WriteResult] = []
     seen: set[str] = set()
     for submission in submissions:
+        inserted: set[str] = set()
+        replaced: set[str] = set()
         duplicates: set[str] = set()
-        counts = {"stored": 0, "duplicate": 0, "expired": 0}
+        expired = 0
         for operation in submission.operations:
             identifier = operation.operation_id
             if identifier in result.expired_ids:
-                counts["expired"] += 1
+                expired += 1
             elif identifier in result.duplicate_ids or identifier in seen:
-                counts["duplicate"] += 1
                 duplicates.add(identifier)
+            elif identifier in result.replaced_ids:
+                replaced.add(identifier)
             else:
-                counts["stored"] += 1
+                inserted.add(identifier)
             seen.add(identifier)
-        shares.append(WriteResult(counts["stored"], 0, counts["duplicate"], frozenset(duplicates), counts["expired"]))
+        shares.append(
+            WriteResult(
+                inserted=len(inserted),
+                replaced=len(replaced),
+                duplicates=len(submission.operations) - len(inserted) - len(replaced) - expired,
+                replaced_ids=frozenset(replaced),
+                duplicate_ids=frozenset(duplicates - inserted),
+                expired=expired,
+            )
+        )
     return shares

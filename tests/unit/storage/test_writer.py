@@ -98,8 +98,8 @@ def test_each_submission_learns_of_its_own_duplicates(writer: BatchWriter, store
     first = writer.submit([make_operation("old"), make_operation("new")])
     second = writer.submit([make_operation("new"), make_operation("newer")])
     store.gate.set()
-    assert first.result(10) == WriteResult(1, 0, 1, frozenset({"old"}))
-    assert second.result(10) == WriteResult(1, 0, 1, frozenset({"new"}))
+    assert first.result(10) == WriteResult(1, 0, 1, duplicate_ids=frozenset({"old"}))
+    assert second.result(10) == WriteResult(1, 0, 1, duplicate_ids=frozenset({"new"}))
 
 
 def test_one_bad_submission_does_not_take_the_others_with_it(writer: BatchWriter, store: GatedStore) -> None:

@@ -1,0 +1,45 @@
+"""A telemetry store with its writer and the way in: the real one, and the demo's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ralex_core.clock import Clock
+from ralex_core.collection.intake import Intake
+from ralex_core.config import Settings
+from ralex_core.pricing.book import PriceBook
+from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.duckdb_store import DuckDBStore
+from ralex_core.storage.writer import BatchWriter, CommitListener
+
+
+class DataSet:
+    """Opens the store at `path` and starts its writer; `close` commits what is queued and lets the file go."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        clock: Clock,
+        book: PriceBook,
+        metrics: SelfMetrics,
+        on_commit: Callable[[DataSet], CommitListener] | None = None,
+    ) -> None:
+        self.store = DuckDBStore(
+            path,
+            clock=clock,
+            minute_rollup_days=settings.minute_rollup_days,
+            retention_days=settings.retention_days,
+        )
+        self.writer = BatchWriter(self.store, queue_operations=settings.queue_operations, metrics=metrics)
+        self.intake = Intake(book, self.writer, settings, metrics)
+        if on_commit is not None:
+            self.writer.on_commit(on_commit(self))
+        self.writer.start()
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        self.writer.close()
+        self.store.close()

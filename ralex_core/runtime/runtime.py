@@ -1,0 +1,222 @@
+"""The parts of a running monitor, wired in a straight line, and taken down in the opposite order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ralex_core.clock import Clock, SystemClock
+from ralex_core.collection.importers.base import ImportOptions, Machine
+from ralex_core.collection.importers.discovery import Found, discover, looked_in
+from ralex_core.collection.importers.follow import Follower
+from ralex_core.collection.importers.registry import all_importers, importer_for
+from ralex_core.collection.intake import Intake
+from ralex_core.config import Settings
+from ralex_core.dashboard.live import LiveHub
+from ralex_core.errors import ConfigError
+from ralex_core.monitoring.cost_analytics import local_zone
+from ralex_core.monitoring.performance import PerformanceMonitor
+from ralex_core.pricing.book import PriceBook
+from ralex_core.runtime.dataset import DataSet
+from ralex_core.runtime.demo import TELEMETRY_FILE, Demo, discard
+from ralex_core.runtime.import_jobs import ImportJobs, Job
+from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.backup import BackupReport, backup
+from ralex_core.storage.state import StateStore
+from ralex_core.storage.telemetry import ResourceSample, Store
+from ralex_core.storage.writer import BatchWriter, CommitListener
+
+logger = logging.getLogger(__name__)
+
+HOUSEKEEPING_S = 3600.0
+"""Between looks at what retention has to delete."""
+
+
+class Runtime:
+    """Everything of one monitor process but its HTTP server; fulfils `dashboard.host.Host`.
+
+    Raises (on construction):
+        StoreError, ConfigError: a store or a file in the data directory cannot be used; the message says why.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, machine: Machine | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.metrics = SelfMetrics()
+        self._machine = machine or Machine.current()
+        self._demo: Demo | None = None
+        self._switch = threading.Lock()
+        self._stopping = threading.Event()
+        with ExitStack() as undo:
+            self.book = PriceBook(settings)
+            self.hub = LiveHub(self.clock, settings, self.metrics)
+            self.data = self._open(settings.telemetry_path)
+            undo.callback(self.data.close)
+            self.state = StateStore(settings.state_path, self.clock)
+            undo.callback(self.state.close)
+            discard(settings)
+            self.hub.seed(self.data.store)
+            self.jobs = ImportJobs(self.data.intake, self.state, settings.quarantine_dir, self.clock)
+            self.jobs.start()
+            undo.callback(self.jobs.close)
+            self.monitor = PerformanceMonitor(
+                store=self.data.store,
+                clock=self.clock,
+                disk_path=settings.home,
+                interval_s=settings.resource_interval_s,
+                on_sample=self._take_sample,
+            )
+            self.monitor.resource_monitor.start_sampling()
+            undo.callback(self.monitor.resource_monitor.stop_sampling)
+            if settings.follow_logs:
+                follower = Follower(
+                    all_importers(self._import_options()),
+                    intake=self.data.intake,
+                    state=self.state,
+                    quarantine_dir=settings.quarantine_dir,
+                )
+                follower.start()
+                undo.callback(follower.stop)
+            keeper = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+            keeper.start()
+            undo.callback(keeper.join)
+            undo.callback(self._stopping.set)
+            self._undo = undo.pop_all()
+
+    def close(self) -> None:
+        """Take everything down; what was acknowledged is on disk already. Safe to call twice."""
+        with self._switch:
+            demo, self._demo = self._demo, None
+        if demo is not None:
+            demo.close()
+            discard(self.settings)
+        self._undo.close()
+
+    # --- data sets ---------------------------------------------------------------------------------------------
+
+    def _open(self, path: Path) -> DataSet:
+        return DataSet(
+            path, self.settings, clock=self.clock, book=self.book, metrics=self.metrics, on_commit=self._listener
+        )
+
+    def _listener(self, data: DataSet) -> CommitListener:
+        """The hub hears of commits to the data set that is shown, and of no other."""
+        return lambda operations: self.hub.publish(operations) if data is self._shown() else None
+
+    def _shown(self) -> DataSet:
+        demo = self._demo
+        return demo.data if demo is not None and demo.data is not None else self.data
+
+    @property
+    def intake(self) -> Intake:
+        """Where doors hand over what they take: always the real data."""
+        return self.data.intake
+
+    @property
+    def writer(self) -> BatchWriter:
+        return self.data.writer
+
+    def active_store(self) -> Store:
+        return self._shown().store
+
+    def active_writer(self) -> BatchWriter:
+        return self._shown().writer
+
+    # --- demo --------------------------------------------------------------------------------------------------
+
+    @property
+    def demo_active(self) -> bool:
+        return self._demo is not None
+
+    def demo_start(self) -> None:
+        """Show a simulated team, in files of its own. Returns when its last day can be seen; safe to call twice."""
+        with self._switch:
+            if self._demo is not None:
+                return
+            demo = Demo(self.settings, self.clock, lambda: self._open(self.settings.demo_dir / TELEMETRY_FILE))
+            data = demo.start()
+            self._demo = demo
+        self._seed(data)
+
+    def demo_remove(self) -> None:
+        """Show the real data again and delete the demo's files; safe to call twice."""
+        with self._switch:
+            demo, self._demo = self._demo, None
+            if demo is None:
+                return
+        self._seed(self.data)
+        demo.close()
+        discard(self.settings)
+
+    def _seed(self, data: DataSet) -> None:
+        data.writer.run(lambda: self.hub.seed(data.store)).result()
+
+    # --- imports -----------------------------------------------------------------------------------------------
+
+    def _import_options(self) -> ImportOptions:
+        return ImportOptions(zone=local_zone(self.settings) if self.settings.timezone else None)
+
+    def discover(self) -> Sequence[Found]:
+        """Logs on this machine that can be imported."""
+        return discover(all_importers(self._import_options()), self._machine)
+
+    def looked_in(self) -> Sequence[str]:
+        """Where `discover` looks."""
+        return looked_in(all_importers(self._import_options()), self._machine)
+
+    def start_import(self, source: str, paths: Sequence[Path]) -> Job:
+        """Import in the background.
+
+        Raises:
+            ConfigError: there is no such source, or a path does not exist.
+        """
+        importer = importer_for(source, self._import_options())
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            raise ConfigError(f"There is no file or directory {missing[0]}.")
+        return self.jobs.add(importer, paths)
+
+    def import_found(self) -> list[Job]:
+        """Import everything `discover` finds, in the background."""
+        return [self.start_import(found.source, found.paths) for found in self.discover()]
+
+    def import_jobs(self) -> Sequence[Job]:
+        return self.jobs.jobs()
+
+    # --- the rest ----------------------------------------------------------------------------------------------
+
+    def latest_resources(self) -> ResourceSample | None:
+        return self.monitor.resource_monitor.latest
+
+    def _take_sample(self, sample: ResourceSample) -> None:
+        self.data.writer.submit_resources([sample])
+        shown = self._shown()
+        if shown is not self.data:
+            shown.writer.submit_resources([sample])
+
+    def backup(self, target: Path) -> BackupReport:
+        """Write a backup between two commits; operations keep queueing meanwhile."""
+        reports: list[BackupReport] = []
+        self.data.writer.run(lambda: reports.append(backup(self.settings, target, self.data.store))).result()
+        return reports[0]
+
+    def _keep_house(self) -> None:
+        while True:
+            try:
+                self.data.writer.run(lambda: self.data.store.apply_retention(self.clock.now_us())).result()
+            except Exception:
+                logger.exception("Retention failed; it is tried again in an hour")
+                self.metrics.add("housekeeping_failures_total")
+            if self._stopping.wait(HOUSEKEEPING_S):
+                return
+
+    def ready(self) -> str | None:
+        """None when the store answers, else what is missing."""
+        try:
+            self.data.store.query("select 1")
+        except Exception as error:
+            return f"The telemetry store does not answer: {error}"
+        return None

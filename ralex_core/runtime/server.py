@@ -1,0 +1,110 @@
+"""`ralex-monitor serve`: bind, announce, run until told to stop, take down."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+import threading
+import webbrowser
+
+import uvicorn
+
+from ralex_core.config import Settings
+from ralex_core.dashboard.app import create_app
+from ralex_core.errors import ConfigError
+from ralex_core.runtime.runtime import Runtime
+from ralex_core.runtime.server_file import remove_server_file, server_url, write_server_file
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+BACKLOG = 2048
+SHUTDOWN_S = 5
+"""Requests that are still running get this long to finish."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket, made before anything else so that a taken port costs nothing.
+
+    Raises:
+        ConfigError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"Port {port} on {host} is taken by another program. "
+                f"Choose another: ralex-monitor serve --port {port + 1}"
+            ) from error
+        raise ConfigError(f"Cannot listen on {host} port {port}: {error.strerror}. Choose another --host.") from error
+    bound.setblocking(False)
+    return bound
+
+
+def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_found: bool) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: the port is taken, the data directory cannot be used, or a token is missing off loopback.
+        StoreError: a store cannot be opened.
+    """
+    if settings.host not in LOOPBACK and settings.token is None:
+        raise ConfigError(
+            f"Listening on {settings.host} lets others in, so a token is required: set RALEX_MONITOR_TOKEN "
+            "to at least 16 characters, or bind 127.0.0.1."
+        )
+    _prepare_home(settings)
+    bound = bind(settings.host, settings.port)
+    with contextlib.ExitStack() as undo:
+        undo.callback(bound.close)
+        runtime = Runtime(settings)
+        undo.callback(runtime.close)
+        write_server_file(settings.home, settings.host, settings.port)
+        undo.callback(remove_server_file, settings.home)
+        url = server_url(settings.host, settings.port)
+        if demo:
+            runtime.demo_start()
+        if import_found:
+            runtime.import_found()
+        config = uvicorn.Config(
+            create_app(runtime),
+            log_level="warning",
+            access_log=False,
+            ws_per_message_deflate=False,
+            ws_max_size=65536,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            lifespan="on",
+        )
+        print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
+        if open_browser and _has_display():
+            threading.Timer(0.5, webbrowser.open, [url]).start()
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+def _prepare_home(settings: Settings) -> None:
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = settings.home / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"The data directory {settings.home} cannot be written ({error.strerror}). "
+            "Set RALEX_MONITOR_HOME to a directory that can."
+        ) from error
+
+
+def _has_display() -> bool:
+    """Whether a browser could open at all; on a server the attempt would only print noise."""
+    return os.name == "nt" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
