@@ -1,0 +1,123 @@
+"""Finished operations as lines of the native JSON wire format (docs/sdk.md). Runs in the background thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from ralex_core.model.operation import Operation, Pricing
+
+if TYPE_CHECKING:
+    from ralex_core.collection.active import ActiveOperation
+
+SENDER_FIELDS = frozenset(Operation._fields) - frozenset(Pricing._fields) - {"door", "attributes"}
+"""What a sender may say about an operation; every other keyword becomes an attribute."""
+
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line loses its largest attributes: one careless payload must not crowd a thousand operations out."""
+
+MAX_NAME = 500
+"""Characters kept of an operation's name; the server takes no longer one."""
+
+MAX_TEXT = 4096
+"""Characters kept of a value that JSON has no form for."""
+
+_LOW_64 = (1 << 64) - 1
+
+
+def encode(operation: ActiveOperation, anchor_ns: int, constants: Mapping[str, Any]) -> bytes:
+    """One operation as a JSON line, newline included.
+
+    `anchor_ns` is wall time minus `perf_counter_ns`. `constants` are what `configure` said of the whole process.
+    Never raises for what the host put in: values without a JSON form become text.
+    """
+    trace = operation.trace.to_bytes(16, "big").hex()
+    span = (operation.span & _LOW_64).to_bytes(8, "big").hex()
+    record: dict[str, Any] = {
+        "operation_id": trace[:16] + span,
+        "trace_id": trace,
+        "span_id": span,
+        "name": str(operation.name)[:MAX_NAME],
+        "kind": operation.kind,
+        "started_at": (operation.start_ns + anchor_ns) // 1000,
+        "duration_ms": (operation.end_ns - operation.start_ns) / 1e6,
+        **constants,
+    }
+    if operation.parent is not None:
+        record["parent_span_id"] = (operation.parent & _LOW_64).to_bytes(8, "big").hex()
+    # Copies of both: the host may go on setting fields, and attributes, while they are read here.
+    fields = operation.fields.copy() if operation.defaults is None else {**operation.defaults, **operation.fields}
+    attributes = operation.extra.copy() if operation.extra else None
+    unknown: dict[str, Any] = {}
+    for key, value in fields.items():
+        if key not in SENDER_FIELDS:
+            unknown[key] = value
+        elif value.__class__ is Decimal:
+            record[key] = format(value, "f")
+        else:
+            record[key] = value
+    if unknown:
+        attributes = {**attributes, **unknown} if attributes else unknown
+    if attributes:
+        record["attributes"] = attributes
+    try:
+        # No `default=` hook: it would let the host's threads change a value while orjson walks through it.
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except (TypeError, ValueError, RecursionError):
+        line = orjson.dumps(plain(record), option=orjson.OPT_APPEND_NEWLINE)
+    return line if len(line) <= MAX_LINE_BYTES else _shortened(line)
+
+
+def _as_text(value: object) -> str:
+    """What orjson has no form for: exact decimals, and everything else as its text."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
+
+
+def plain(value: Any, depth: int = 6) -> Any:
+    """The same value as JSON has it: text keys, valid UTF-8, 64-bit integers, at most `depth` levels."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(1 << 63) <= value < 1 << 63 else str(value)
+    if isinstance(value, str):
+        # No cut here: what is too long in total is shortened once, largest first.
+        return value.encode("utf-8", "replace").decode()
+    try:
+        if depth and isinstance(value, Mapping):
+            items = list(cast("Mapping[Any, Any]", value).items())
+            return {_clean(str(key)): plain(item, depth - 1) for key, item in items}
+        if depth and isinstance(value, list | tuple | set | frozenset):
+            return [plain(item, depth - 1) for item in list(cast("list[Any]", value))]
+        return _as_text(cast("object", value))
+    except Exception:  # the host's own __str__ or mapping failed
+        return f"<{type(value).__name__}>"
+
+
+def _shortened(line: bytes) -> bytes:
+    """The line within `MAX_LINE_BYTES`: largest attributes go first, their names are kept in `attributes_dropped`."""
+    record: dict[str, Any] = orjson.loads(line)
+    attributes: dict[str, Any] = record.get("attributes") or {}
+    by_size = sorted(attributes, key=lambda key: len(orjson.dumps(attributes[key])) + len(key), reverse=True)
+    excess = len(line) - MAX_LINE_BYTES
+    dropped: list[str] = []
+    for key in by_size:
+        if excess <= 0:
+            break
+        excess -= len(orjson.dumps(attributes.pop(key))) + len(key) - min(len(key), 40)
+        dropped.append(key[:40])
+    if dropped:
+        attributes["attributes_dropped"] = dropped[:20]
+        record["attributes"] = attributes
+    for key, value in record.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            record[key] = value[:MAX_TEXT]
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)

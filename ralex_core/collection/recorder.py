@@ -1,0 +1,322 @@
+"""Takes finished operations from the host's threads and hands them, encoded, to a sink from a thread of its own.
+
+The host pays for one bounded append. Encoding, disk and network belong to the background thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ralex_core.collection.guard import guard
+
+if TYPE_CHECKING:
+    from ralex_core.collection.active import ActiveOperation
+    from ralex_core.collection.destination import Destination
+
+QUEUE_OPERATIONS = 65_536
+"""Operations that may wait for the background thread: 3 s of 20,000 a second, about 60 MB at the very worst."""
+FLUSH_INTERVAL_S = 0.1
+"""How long an operation may wait in memory: what a killed process can lose, and what the live view lags behind."""
+IDLE_AFTER_ROUNDS = 20
+"""Empty rounds before the thread stops ticking and sleeps until the next operation."""
+IDLE_WAIT_S = 5.0
+CHUNK_BYTES = 512 * 1024
+"""Size of a batch at which it is handed on."""
+CLOSE_TIMEOUT_S = 2.0
+"""The longest the end of the host is held up, and only by a server that is alive but slow."""
+
+
+class Stats(NamedTuple):
+    """What became of the operations recorded since the process started."""
+
+    recorded: int
+    """Taken from the host; `dropped_queue` is not part of it."""
+    delivered: int
+    queued: int
+    """In memory, not yet with the sink."""
+    pending: int
+    """With the sink (in the spool), not yet delivered."""
+    dropped_queue: int
+    """Not taken: the queue was full, or the recorder was closed."""
+    dropped_spool: int
+    """Given up because the spool reached its bound."""
+    rejected: int
+    """Refused by the server, which said why."""
+    errors: int
+    """Failures inside the SDK that were kept from the host."""
+
+
+class Recorder:
+    """A bounded queue in front of a sink.
+
+    `append` and `limit` are the hot path's: an operation is appended while `len(queue) < limit`; in every other case
+    (not started, asleep, full, closed: `limit` is -1) the caller goes through `put_slowly`, which finds out which.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_destination",
+        "_drain_lock",
+        "_drained",
+        "_dropped",
+        "_enabled",
+        "_flush_interval_s",
+        "_is_open",
+        "_lock",
+        "_open",
+        "_queue_operations",
+        "_thread",
+        "_wake",
+        "append",
+        "error_messages",
+        "limit",
+        "queue",
+    )
+
+    def __init__(
+        self,
+        open_destination: Callable[[], Destination | None],
+        *,
+        queue_operations: int = QUEUE_OPERATIONS,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
+        error_messages: bool = False,
+        enabled: bool = True,
+    ) -> None:
+        """`open_destination` is called once, from the background thread, when there is something to send."""
+        self._open = open_destination
+        self._queue_operations = queue_operations
+        self._flush_interval_s = flush_interval_s
+        self.error_messages = error_messages
+        self._enabled = self._is_open = enabled
+        self._destination: Destination | None = None
+        self._reset()
+        _recorders.add(self)
+
+    def _reset(self) -> None:
+        self.queue: deque[ActiveOperation] = deque()
+        self.append = self.queue.append
+        self.limit = -1
+        # Re-entrant: the garbage collector may run a host's destructor, which records, while this thread holds one.
+        self._lock = threading.RLock()
+        self._drain_lock = threading.RLock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._drained = 0
+        self._dropped = 0
+
+    # The host's side
+
+    def operation(self, *arguments: Any, **fields: Any) -> ActiveOperation:
+        """An operation that goes to this recorder; arguments as of `ActiveOperation`."""
+        from ralex_core.collection.active import ActiveOperation
+
+        begun = ActiveOperation(*arguments, **fields)
+        begun.recorder = self
+        return begun
+
+    def put(self, operation: ActiveOperation) -> None:
+        """Take a finished operation."""
+        if len(self.queue) < self.limit:
+            self.append(operation)
+        else:
+            self.put_slowly(operation)
+
+    def put_slowly(self, operation: ActiveOperation) -> None:
+        """Take an operation when the hot path could not: start or wake the thread, or count a drop."""
+        with self._lock:
+            if not self._is_open or len(self.queue) >= self._queue_operations:
+                self._dropped += self._enabled
+                return
+            self.queue.append(operation)
+            if self.limit >= 0:
+                return
+            if self._thread is None:
+                # Not woken: it takes its first look an interval from now, so that what it has to import then does
+                # not compete with the very operation that started it.
+                self.limit = self._queue_operations if self._start() else -1
+                return
+            self.limit = self._queue_operations
+        self._wake.set()
+
+    def _start(self) -> bool:
+        thread = threading.Thread(target=self._run, name="ralex-monitor-record", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False  # the interpreter is shutting down: close() drains the queue itself
+        self._thread = thread
+        _finalize_with_multiprocessing(self)
+        return True
+
+    # The background thread
+
+    def _run(self) -> None:
+        empty_rounds = 0
+        self._wake.wait(self._flush_interval_s)
+        while self._is_open:
+            try:
+                empty_rounds = 0 if self._drain() else empty_rounds + 1
+            except Exception:
+                guard.note("recording")
+            if empty_rounds < IDLE_AFTER_ROUNDS:
+                self._wake.wait(self._flush_interval_s)
+            else:
+                # From here every operation goes through put_slowly, which wakes us. One that had already passed the
+                # check waits for the timeout at worst.
+                self.limit = -1
+                if not self.queue:
+                    self._wake.wait(IDLE_WAIT_S)
+                if self._is_open:
+                    self.limit = self._queue_operations
+            self._wake.clear()
+
+    def _drain(self, timeout_s: float = -1) -> int:
+        """Hand everything that waits to the sink; returns the number of operations, 0 when another thread is at it."""
+        if not self._drain_lock.acquire(timeout=timeout_s):
+            return 0
+        try:
+            if self._destination is None and not (self.queue and self._connect()):
+                return 0
+            destination, total = self._destination, len(self.queue)
+            assert destination is not None  # noqa: S101 - connected above
+            left = total
+            while left > 0:
+                taken = self._submit_chunk(destination, left)
+                if not taken:
+                    break
+                left -= taken
+            destination.sink.poll()
+            return total
+        finally:
+            self._drain_lock.release()
+
+    def _connect(self) -> bool:
+        """Open the destination; when that fails or the environment says no, record nothing from here on."""
+        try:
+            self._destination = self._open()
+            self._enabled = self._destination is not None
+        except Exception:
+            guard.note("opening the destination")
+        if self._destination is None:
+            self._is_open, self.limit = False, -1
+            self._dropped += len(self.queue) if self._enabled else 0
+            self.queue.clear()
+            return False
+        return True
+
+    def _submit_chunk(self, destination: Destination, at_most: int) -> int:
+        """Encode and submit up to `CHUNK_BYTES`; returns the number of operations taken from the queue."""
+        from ralex_core.collection.encoding import encode
+        from ralex_core.collection.sinks import Batch
+
+        # Read anew each time: the wall clock may be set, and a machine may have slept.
+        anchor_ns = time.time_ns() - time.perf_counter_ns()
+        constants, take = destination.constants, self.queue.popleft
+        lines: list[bytes] = []
+        size = taken = 0
+        while taken < at_most and size < CHUNK_BYTES:
+            try:
+                operation = take()
+            except IndexError:
+                break  # a destructor flushed from inside this very loop
+            taken += 1
+            try:
+                line = encode(operation, anchor_ns, constants)
+            except Exception:
+                self._dropped += 1
+                guard.note("encoding")
+                continue
+            lines.append(line)
+            size += len(line)
+        self._drained += taken
+        if lines:
+            destination.sink.submit(Batch(b"".join(lines), len(lines)))
+        return taken
+
+    # Ends
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Deliver everything recorded so far; returns whether all of it was. Waits at most about `timeout_s`."""
+        try:
+            self._drain(timeout_s)
+            if self.queue:
+                return False
+            return self._destination is None or self._destination.sink.flush(timeout_s)
+        except Exception:
+            guard.swallow("flush")
+            return False
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Stop recording; deliver what is possible in time and leave the rest in the spool. Idempotent."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+            self.limit = -1
+        self._wake.set()
+        try:
+            self._drain(max(timeout_s, CLOSE_TIMEOUT_S))
+            if self._destination is not None:
+                self._destination.sink.close(timeout_s)
+        except Exception:
+            guard.swallow("close")
+
+    def stats(self) -> Stats:
+        from ralex_core.collection.sinks import SinkCounts
+
+        counts = self._destination.sink.counts() if self._destination else SinkCounts()
+        return Stats(
+            recorded=self._drained + len(self.queue),
+            delivered=counts.delivered,
+            queued=len(self.queue),
+            pending=counts.pending,
+            dropped_queue=self._dropped,
+            dropped_spool=counts.dropped,
+            rejected=counts.rejected,
+            errors=guard.failures,
+        )
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent delivers what is queued and open here; begin anew, with the same settings."""
+        self._reset()
+        if self._destination is not None:
+            self._destination.sink.after_fork()
+
+
+_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+def _finalize_with_multiprocessing(recorder: Recorder) -> None:
+    """A forked multiprocessing worker ends without running `atexit`; it runs these finalizers instead."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(recorder, recorder.close, exitpriority=10)
+
+
+def _after_fork_in_child() -> None:
+    guard.after_fork()
+    for recorder in list(_recorders):
+        recorder.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _close_all() -> None:
+    for recorder in list(_recorders):
+        recorder.close()
+
+
+# Registered when the SDK is imported, hence run after the exit handlers of most of the host.
+atexit.register(_close_all)
