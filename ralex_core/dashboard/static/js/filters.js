@@ -1,0 +1,93 @@
+/** The filter picker: choose a field, then one of its values; the choice goes into the address. */
+
+import { api, el, icon } from "./dom.js";
+import { count } from "./format.js";
+import { FILTERS, hasFilter, match, scopeOnly, withFilter, withoutFilter } from "./scope.js";
+import { place, visit } from "./shell.js";
+
+/** @type {HTMLElement | null} */
+let menu = null;
+/** @type {Element | null} */
+let anchor = null;
+
+/** @param {Element} from the button it opens under @param {string} field "" asks for the field first */
+export function openFilters(from, field) {
+  menu?.remove();
+  anchor = from;
+  menu = el("div", { class: "popover menu", popover: "auto", role: "dialog", "aria-label": "Add a filter" });
+  document.body.append(menu);
+  menu.addEventListener("toggle", (event) => {
+    if (/** @type {ToggleEvent} */ (event).newState === "closed") menu?.remove();
+  });
+  menu.addEventListener("keydown", moveByArrows);
+  menu.showPopover();
+  if (field) void showValues(field);
+  else showFields();
+}
+
+function showFields() {
+  const items = FILTERS.map((field) => el("button", { type: "button", class: "menu-item", onclick: () => void showValues(field.param) }, el("span", {}, field.label), icon("right")));
+  fill(el("p", { class: "menu-title" }, "Filter by"), ...items);
+  items[0]?.focus();
+}
+
+/** @param {string} param */
+async function showValues(param) {
+  const label = FILTERS.find((field) => field.param === param)?.label ?? param;
+  const input = el("input", { class: "input", type: "search", placeholder: `${label}…`, "aria-label": `Search ${label.toLowerCase()}`, autocomplete: "off" });
+  const list = el("div", { class: "menu-list" });
+  fill(input, list);
+  input.focus();
+  const scope = new URLSearchParams(scopeOnly(location.search));
+  scope.delete(param); // alternatives of the field itself stay on offer
+  /** @type {{value: string, operations: number}[]} */
+  let values = [];
+  try {
+    const answer = await api(`/api/v1/filters?field=${param}&${scope}`);
+    values = Array.isArray(answer) ? answer : (answer?.values ?? []);
+  } catch (error) {
+    list.replaceChildren(el("p", { class: "menu-note tone-bad" }, error instanceof Error ? error.message : String(error)));
+    return;
+  }
+  const render = () => list.replaceChildren(...rows(param, label, values, input.value));
+  input.addEventListener("input", render);
+  input.addEventListener("keydown", (event) => {
+    const first = list.querySelector("button");
+    if (event.key === "Enter" && first) first.click();
+  });
+  render();
+}
+
+/** @param {string} param @param {string} label @param {{value: string, operations: number}[]} values @param {string} typed */
+function rows(param, label, values, typed) {
+  const found = match(values, typed, (item) => item.value).slice(0, 100);
+  if (!found.length) return [el("p", { class: "menu-note" }, values.length ? "Nothing matches." : `No operation in this range names a ${label.toLowerCase()}.`)];
+  return found.map((item) => {
+    const active = hasFilter(location.search, param, item.value);
+    return el("button", { type: "button", class: "menu-item", "aria-pressed": String(active), onclick: () => choose(param, item.value, active) },
+      el("span", { class: "clip", title: item.value }, item.value), active ? icon("check") : el("span", { class: "muted" }, count(item.operations)));
+  });
+}
+
+/** @param {string} param @param {string} value @param {boolean} active */
+function choose(param, value, active) {
+  menu?.hidePopover();
+  const query = active ? withoutFilter(location.search, param, value) : withFilter(location.search, param, value);
+  void visit(new URL(query || location.pathname, location.href).href);
+}
+
+/** @param {...Node} nodes */
+function fill(...nodes) {
+  menu?.replaceChildren(...nodes);
+  if (menu) place(menu, anchor);
+}
+
+/** @param {KeyboardEvent} event */
+export function moveByArrows(event) {
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const box = /** @type {HTMLElement} */ (event.currentTarget);
+  const items = [...box.querySelectorAll("input, button, a")].filter((node) => node instanceof HTMLElement);
+  const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
+  event.preventDefault();
+  items[(at + (event.key === "ArrowDown" ? 1 : items.length - 1)) % items.length]?.focus();
+}
