@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -13,7 +12,7 @@ import orjson
 from ralex_core.collection import semconv
 from ralex_core.collection.otlp_usage import NO_USAGE, count_of, milliseconds_of, usage_of, usd_of
 from ralex_core.errors import InvalidOperation
-from ralex_core.model.operation import OUTCOMES, Operation
+from ralex_core.model.operation import OUTCOMES, Operation, Pricing
 
 Attribute = tuple[int, int, bool, str, Any]
 """An attribute in its place (see `semconv.Place`): slot, rank, whether it stays an attribute, name, value."""
@@ -21,6 +20,7 @@ Attribute = tuple[int, int, bool, str, Any]
 MAX_TEXT = 256
 """Characters of a name, an id or a model. Longer text in such a field is a mistake, and would widen every page."""
 MAX_MESSAGE = 500
+MAX_ATTEMPT = 1_000_000
 MAX_TIME_NS = 2**63 - 1
 STATUS_OK, STATUS_ERROR = 1, 2
 SPAN_KIND_SERVER = 2
@@ -32,13 +32,8 @@ _UNMAPPED, _CONTENT = semconv.UNMAPPED, semconv.CONTENT
 _FIRST_OF_CALL, _LAST_OF_CALL = semconv.FIRST_OF_MODEL_CALL, semconv.LAST_OF_MODEL_CALL
 _PLACES, _find_place = semconv.PLACES, semconv.place
 
-_SERVICE, _PROJECT, _CLIENT = _SLOT["service"], _SLOT["project"], _SLOT["client"]
-_USER, _SESSION, _FEATURE, _WORKFLOW = (
-    _SLOT["user_id"],
-    _SLOT["session_id"],
-    _SLOT["feature"],
-    _SLOT["workflow"],
-)
+_FIRST_OF_IDENTITY, _AFTER_IDENTITY = _SLOT["service"], _SLOT["workflow"] + 1
+"""These slots are fields of `Operation`, in its order."""
 _ERROR_TYPE, _OUTCOME, _VALUE = _SLOT["error_type"], _SLOT["outcome"], _SLOT["value_usd"]
 _OPERATION, _HINT, _TOOL, _DATABASE = _SLOT["operation"], _SLOT["hint"], _SLOT["tool"], _SLOT["database"]
 _MCP, _RPC, _METHOD, _ROUTE = _SLOT["mcp_method"], _SLOT["rpc"], _SLOT["http_method"], _SLOT["http_route"]
@@ -47,6 +42,9 @@ _PROVIDER, _REQUESTED, _MODEL = _SLOT["provider"], _SLOT["requested_model"], _SL
 _SERVICE_TIER, _REQUEST_ID = _SLOT["service_tier"], _SLOT["provider_request_id"]
 _FIRST_TOKEN_AT, _TTFT_S, _TTFT_MS = _SLOT["first_token_at"], _SLOT["ttft_s"], _SLOT["ttft_ms"]
 _HTTP_STATUS, _ATTEMPT, _COST = _SLOT["http_status"], _SLOT["attempt"], _SLOT["cost_usd"]
+_NO_CALL = (None,) * 12
+_NOT_PRICED = (None,) * len(Pricing._fields)
+
 _INPUT, _OUTPUT, _AFTER_USAGE = _SLOT["input_tokens"], _SLOT["output_tokens"], _SLOT["cost_usd"]
 
 _new_operation: Callable[[type[Operation], tuple[Any, ...]], Operation] = tuple[Any, ...].__new__
@@ -86,7 +84,7 @@ class Origin:
         self.values = _EMPTY_VALUES.copy()
         self.source = scope_name[:MAX_TEXT] or None
         kept: dict[str, Any] = {}
-        _assign(resource, self.values, {}, kept)
+        _assign((_of_everybody(attribute) for attribute in resource), self.values, {}, kept)
         kept = {
             f"resource.{key}": value
             for key, value in kept.items()
@@ -95,11 +93,17 @@ class Origin:
         self.attributes = orjson.dumps(kept).decode()[1:-1] if kept else ""
 
 
+def _of_everybody(attribute: Attribute) -> Attribute:
+    """A resource says who and where; what single spans did and used it cannot say for them."""
+    slot, _, _, key, value = attribute
+    return attribute if slot < _AFTER_IDENTITY else (_UNMAPPED, 0, True, key, value)
+
+
 def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) -> Operation:
     """The operation a span describes.
 
     Raises:
-        InvalidOperation: ids or times that cannot be; the message names the span and the reason.
+        InvalidOperation: times that cannot be; the message names the span and the reason.
     """
     trace_id, span_id, parent_span_id, name, span_kind, start_ns, end_ns, status_code, _, events = span
     if not 0 < start_ns <= end_ns <= MAX_TIME_NS:
@@ -112,22 +116,12 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
 
     kind = _kind(name, span_kind, values)
     duration_ms = (end_ns - start_ns) / 1e6
-    usage, reported, billed, ttft_ms = NO_USAGE, None, None, None
-    provider = requested = model = service_tier = request_id = None
+    ttft_ms = request_id = None
+    call = _NO_CALL
     if kind == "llm":
-        provider = semconv.provider_of(values[_PROVIDER], values[_SERVER])
-        requested = values[_REQUESTED]
-        model = values[_MODEL] or requested
-        service_tier, request_id = values[_SERVICE_TIER], values[_REQUEST_ID]
-        exclusive = name.startswith(semconv.EXCLUSIVE_INPUT_SPANS)
-        usage = usage_of(values[_INPUT:_AFTER_USAGE], exclusive_input=exclusive)
-        if status_code != STATUS_ERROR and not usage.input_tokens and not usage.output_tokens:
-            usage = NO_USAGE  # a call that went through has read something: 0 and 0 is how some say "not counted"
-        if values[_COST] is not None:
-            reported = _claim(values, owners, kept, usage.input_tokens, usage.output_tokens, model)
-        if values[_BROADCAST] is not None:
-            provider, reported, billed = semconv.BROADCAST_PROVIDER, None, usd_of(values[_COST])
+        call = _model_call(name, status_code, values, owners, kept)
         ttft_ms = _time_to_first_token(values, events, start_ns, duration_ms)
+        request_id = values[_REQUEST_ID]
     else:
         for slot, key in owners.items():
             if _FIRST_OF_CALL <= slot <= _LAST_OF_CALL:
@@ -135,19 +129,10 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
         if kind == "api" and values[_ROUTE] is not None:
             name = f"{values[_METHOD]} {values[_ROUTE]}" if values[_METHOD] else values[_ROUTE]
 
-    http_status = values[_HTTP_STATUS]
-    if http_status is not None:
-        code = count_of(http_status)
-        http_status = code if code is not None and 100 <= code <= 599 else None
+    http_status = _http_status(values[_HTTP_STATUS]) if values[_HTTP_STATUS] is not None else None
     status, error_type = "ok", values[_ERROR_TYPE]
     if status_code == STATUS_ERROR or error_type is not None or values[_SUCCEEDED] is not None:
-        status, error_type = _outcome_of(span, values, http_status, kept)
-    attempt = 1
-    if values[_ATTEMPT] is not None:
-        attempt = min(count_of(values[_ATTEMPT]) or 1, 1_000_000)
-    outcome = values[_OUTCOME]
-    if outcome is None or outcome not in OUTCOMES:
-        outcome = "unknown"
+        status, error_type = _status(span, values, http_status, kept)
 
     shared = origin.attributes
     if kept:
@@ -162,7 +147,7 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
         (
             trace_id[:16] + span_id,
             kind,
-            name[:MAX_TEXT] or values[_OPERATION] or model or kind,
+            name[:MAX_TEXT] or values[_OPERATION] or kind,
             start_ns // 1000,
             duration_ms,
             status,
@@ -172,34 +157,11 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
             ttft_ms,
             error_type,
             http_status,
-            attempt,
-            values[_SERVICE],
-            values[_PROJECT],
-            values[_CLIENT],
-            values[_USER],
-            values[_SESSION],
-            values[_FEATURE],
-            values[_WORKFLOW],
-            provider,
-            requested,
-            model,
-            service_tier,
-            usage.input_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.cache_write_1h_tokens,
-            usage.output_tokens,
-            usage.reasoning_tokens,
-            reported,
-            billed,
-            None,  # tier and what follows is the price book's
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            outcome,
+            min(count_of(values[_ATTEMPT]) or 1, MAX_ATTEMPT) if values[_ATTEMPT] is not None else 1,
+            *values[_FIRST_OF_IDENTITY:_AFTER_IDENTITY],
+            *call,
+            *_NOT_PRICED,
+            values[_OUTCOME] if values[_OUTCOME] in OUTCOMES else "unknown",
             usd_of(values[_VALUE]) if values[_VALUE] is not None else None,
             "otlp",
             origin.source,
@@ -207,6 +169,33 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
             0,
             stored,
         ),
+    )
+
+
+def _model_call(
+    name: str, status_code: int, values: list[Any], owners: dict[int, str], kept: dict[str, Any]
+) -> tuple[Any, ...]:
+    """The fields of `Operation` from `provider` to `billed_usd`, in their order."""
+    usage = usage_of(values[_INPUT:_AFTER_USAGE], exclusive_input=name.startswith(semconv.EXCLUSIVE_INPUT_SPANS))
+    if not usage.input_tokens and not usage.output_tokens and status_code != STATUS_ERROR:
+        usage = NO_USAGE  # a call that went through has read something: 0 and 0 is how some say "not counted"
+    provider = semconv.provider_of(values[_PROVIDER], values[_SERVER])
+    reported = billed = None
+    if values[_COST] is not None:
+        reported = usd_of(values[_COST])
+        if reported is None:
+            kept[owners[_COST]] = values[_COST]  # not an amount of money: shown, not counted
+    if values[_BROADCAST] is not None:
+        provider, reported, billed = semconv.BROADCAST_PROVIDER, None, reported
+    requested = values[_REQUESTED]
+    return (
+        provider,
+        requested,
+        values[_MODEL] or requested,
+        values[_SERVICE_TIER],
+        *usage,
+        reported,
+        billed,
     )
 
 
@@ -283,22 +272,6 @@ def _kind(name: str, span_kind: int, values: list[Any]) -> str:
     return "api" if span_kind == SPAN_KIND_SERVER else "task"
 
 
-def _claim(
-    values: list[Any],
-    owners: dict[int, str],
-    kept: dict[str, Any],
-    input_tokens: int | None,
-    output_tokens: int | None,
-    model: str | None,
-) -> Decimal | None:
-    """The client's cost claim. $0 for tokens of a model that is not free is how some say "no price known"."""
-    amount = usd_of(values[_COST])
-    if amount is None or (amount == 0 and (input_tokens or output_tokens) and not (model or "").endswith(":free")):
-        kept[owners.get(_COST, "cost_usd")] = values[_COST]
-        return None
-    return amount
-
-
 def _time_to_first_token(
     values: list[Any], events: Callable[[], Sequence[Event]] | None, start_ns: int, duration_ms: float
 ) -> float | None:
@@ -329,7 +302,7 @@ def _milliseconds_since(start_ns: int, moment: str) -> float | None:
     return at.timestamp() * 1000 - start_ns / 1e6 if at.tzinfo is not None else None
 
 
-def _outcome_of(span: Span, values: list[Any], http_status: int | None, kept: dict[str, Any]) -> tuple[str, str | None]:
+def _status(span: Span, values: list[Any], http_status: int | None, kept: dict[str, Any]) -> tuple[str, str | None]:
     """Status and error type of a span that shows a sign of failure."""
     error_type = values[_ERROR_TYPE]
     failed = span.status_code == STATUS_ERROR or (error_type is not None and span.status_code != STATUS_OK)
@@ -353,6 +326,11 @@ def _outcome_of(span: Span, values: list[Any], http_status: int | None, kept: di
     if error_type.lower() in semconv.CANCELLED_ERRORS:
         return "cancelled", error_type
     return "error", error_type
+
+
+def _http_status(value: Any) -> int | None:
+    code = count_of(value)
+    return code if code is not None and 100 <= code <= 599 else None
 
 
 def _text(value: Any) -> str | None:

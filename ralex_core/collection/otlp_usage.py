@@ -46,9 +46,9 @@ def milliseconds_of(value: Any) -> float | None:
 
 def usd_of(value: Any) -> Decimal | None:
     """A claim in dollars; None when the value is not an amount of money."""
-    if type(value) is float and value > 0:
+    if type(value) is float and 0 < value < 1e9:
         text = repr(value)
-        if len(text) <= 20 and "e" not in text and "n" not in text:  # the usual case, without a second rounding
+        if len(text) <= 20 and "e" not in text:  # the usual case, without a second rounding
             return Decimal(text)
     try:
         return parse_usd(value)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ralex_core.collection.redaction import is_content_key as _reads_like_content
 
 TEXT_ALIASES: dict[str, tuple[str, ...]] = {
+    # Who and where: the only ones a resource may say for all its spans. In the order of `Operation`.
     "service": ("service.name",),
     "project": (
         "ralex.project",
@@ -388,6 +389,9 @@ CONTENT_PREFIXES = (
     "ai.prompt.",
 )
 
+NOT_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version", "llm.prompt_template.version"})
+"""Names of prompts, not prompts."""
+
 RESOURCE_NOISE = (
     "telemetry.",
     "process.",
@@ -438,6 +442,8 @@ MAX_REMEMBERED_KEYS = 20_000
 
 def is_content_key(key: str) -> bool:
     """Whether an attribute of this name carries prompt, answer, tool input or tool output text."""
+    if key in NOT_CONTENT:
+        return False
     return key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES) or _reads_like_content(key)
 
 
