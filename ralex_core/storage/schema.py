@@ -58,16 +58,18 @@ SUM_CUBES = (
     Cube("name", ("kind", "name", "project")),
     Cube("client", ("kind", "client", "project")),
     Cube("user", ("kind", "user_id", "model", "tier")),
-    Cube("session", ("kind", "session_id", "model", "tier")),
+    Cube("session", ("kind", "session_id")),
 )
 """Sums, smallest first. Several narrow cubes and not one wide one: the product of all dimensions is as many rows as
 there are operations. A question across two of them (one user's operation names) reads the operations."""
 
 LATENCY_CUBES = (
     Cube("kind", ("kind",)),
-    Cube("model", ("kind", "project", "provider", "model", "tier")),
-    Cube("name", ("kind", "name", "project")),
+    Cube("project", ("kind", "project")),
+    Cube("name", ("kind", "name")),
+    Cube("model", ("kind", "provider", "model", "tier")),
     Cube("user", ("kind", "user_id")),
+    Cube("project_model", ("kind", "project", "provider", "model", "tier")),
 )
 """Latency histograms, smallest first."""
 
