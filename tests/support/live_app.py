@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 def serving(app: ASGIApp) -> Iterator[str]:
     """The base URL while `app` is served. Requests wait in the socket's queue until the server is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
