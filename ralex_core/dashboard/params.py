@@ -130,14 +130,14 @@ def filter_pairs(filters: Filters) -> list[tuple[str, str]]:
 
 
 def read_filters(query: Query) -> Filters:
-    """The filters of a query string; a value given twice counts once.
+    """The filters of a query string; a value given twice counts once, and an empty one means "not known".
 
     Raises:
         RequestProblem: 422, too many values or a value too long.
     """
     chosen: dict[str, tuple[str, ...]] = {}
     for param, (column, _) in FILTER_FIELDS.items():
-        values = tuple(dict.fromkeys(value for name, value in query if name == param and value))
+        values = tuple(dict.fromkeys(value for name, value in query if name == param))
         if len(values) > MAX_VALUES:
             raise bad_parameter(param, f"{len(values)} values", f"at most {MAX_VALUES} can be combined.")
         for value in values:

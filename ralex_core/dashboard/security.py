@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+from collections import deque
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import cast
@@ -42,7 +43,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
-_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -114,6 +115,33 @@ class Sessions:
         return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()
 
 
+class LoginDesk:
+    """Gives a session cookie for the token. After ten wrong tries in a minute it waits for the minute to end."""
+
+    TRIES = 10
+    WINDOW_S = 60.0
+
+    def __init__(self, token: str, clock: Clock) -> None:
+        self._sessions = Sessions(token, clock)
+        self._clock = clock
+        self._failed: deque[float] = deque(maxlen=self.TRIES)
+
+    def sign_in(self, token: str) -> str | None:
+        """A cookie's value, or None when this is not the token.
+
+        Raises:
+            RequestProblem: 429, too many wrong tries.
+        """
+        now = self._clock.monotonic()
+        if len(self._failed) == self.TRIES and now - self._failed[0] < self.WINDOW_S:
+            raise RequestProblem(429, "too_many_tries", "Too many wrong tokens. Wait a minute and try again.", 60)
+        if self._sessions.is_token(token.strip()):
+            self._failed.clear()
+            return self._sessions.new()
+        self._failed.append(now)
+        return None
+
+
 class Guard:
     """The outermost middleware: checks every request, gives it an id, and adds the security headers to its answer."""
 
@@ -147,7 +175,7 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
         await self._app(scope, receive, with_headers)
@@ -184,7 +212,7 @@ class Guard:
     async def _refuse(
         self, problem: RequestProblem, scope: Scope, headers: dict[bytes, bytes], request_id: str, send: Send
     ) -> None:
-        answer_headers = [*_HEADERS, (b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
+        answer_headers = [*SECURITY_HEADERS, (b"x-request-id", request_id.encode()), (b"cache-control", b"no-store")]
         is_page = scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b"")
         if problem.status == 401 and is_page:
             target = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")

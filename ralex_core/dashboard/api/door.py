@@ -1,0 +1,190 @@
+"""The native JSON door: `POST /api/v1/operations`, acknowledged only after what was sent is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+import typing
+from concurrent.futures import Future
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Request, Response
+
+from ralex_core.collection.native import CONTENT_TYPES, JSON, NDJSON, Parsed, parse_operations
+from ralex_core.collection.request_body import (
+    BodyBudget,
+    BodyProblem,
+    content_encoding,
+    decompressed,
+    read_body,
+)
+from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.problems import RequestProblem
+from ralex_core.dashboard.site import Site
+from ralex_core.model.operation import KINDS, OUTCOMES, STATUSES, Operation, Pricing
+from ralex_core.storage.telemetry import WriteResult
+
+PARSERS = 2
+"""Threads that parse and price; more would only take turns."""
+BODIES_AT_ONCE = 4
+"""Bodies of the largest size that may be in memory together."""
+REASONS_TOLD = 100
+"""Rejected records listed in an answer; a client that gets everything wrong needs no more."""
+_CODES = {400: "unreadable_body", 413: "too_large", 415: "unsupported_content", 503: "busy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that was not taken: its place in the request, from 0, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`accepted` were stored by this request; `duplicates` were stored already, and changed nothing."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+def door_router(site: Site) -> APIRouter:
+    router = APIRouter(tags=["Operations"], responses=ERRORS)
+    door = _NativeDoor(site)
+
+    @router.post(
+        "/operations",
+        response_model=Envelope[Taken],
+        openapi_extra={"requestBody": request_body()},
+        summary="Send operations",
+    )
+    async def receive(request: Request) -> Response:
+        """Store one operation, an array of them, or NDJSON; gzip is understood.
+
+        The answer comes after the commit: what a 200 acknowledges survives a crash. A record that cannot be taken is
+        named with its reason, the others are stored. Sending the same `operation_id` again changes nothing, unless
+        its `revision` is higher.
+        """
+        return await door.receive(request)
+
+    return router
+
+
+class _NativeDoor:
+    """One request after the other: read, unpack, parse, submit, wait for the commit, answer."""
+
+    def __init__(self, site: Site) -> None:
+        self._host = site.host
+        self._max_bytes = site.host.settings.max_body_mb << 20
+        self._budget = BodyBudget(BODIES_AT_ONCE * self._max_bytes)
+        self._parsers = CapacityLimiter(PARSERS)
+
+    async def receive(self, request: Request) -> Response:
+        try:
+            parsed, result = await self._take(request)
+        except BodyProblem as problem:
+            retry = 1 if problem.status == 503 else None
+            raise RequestProblem(problem.status, _CODES[problem.status], str(problem), retry) from problem
+        self._host.metrics.add("native_records_rejected_total", len(parsed.rejected) + result.expired)
+        return answer(_taken(parsed, result))
+
+    async def _take(self, request: Request) -> tuple[Parsed, WriteResult]:
+        content_type = request.headers.get("content-type", "")
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type and media_type not in CONTENT_TYPES:
+            raise BodyProblem(415, f"Content-Type {media_type[:60]!r} is not understood. Send {JSON} or {NDJSON}.")
+        encoding = content_encoding(request)
+        door = "sdk" if request.headers.get("x-ralex-door", "").lower() == "sdk" else "api"
+        body = await read_body(request, max_bytes=self._max_bytes, budget=self._budget)
+        size = len(body)
+        try:
+            parsed, future = await anyio.to_thread.run_sync(
+                self._submit, body, encoding, content_type, door, limiter=self._parsers
+            )
+        finally:
+            self._budget.give_back(size)
+        return parsed, await asyncio.wrap_future(future)
+
+    def _submit(self, body: bytes, encoding: str, content_type: str, door: str) -> tuple[Parsed, Future[WriteResult]]:
+        """On a worker thread, so that pages stay quick while a large batch is parsed and priced."""
+        content = decompressed(body, encoding, max_bytes=self._max_bytes)
+        parsed = parse_operations(content, content_type, self._host.clock.now_us(), door)
+        if not parsed.operations and parsed.rejected:
+            index, reason = parsed.rejected[0]
+            raise RequestProblem(
+                400,
+                "invalid_operations",
+                f"None of the {len(parsed.rejected)} records can be stored. Record {index}: {reason}.",
+            )
+        return parsed, self._host.intake.submit(parsed.operations)
+
+
+def _taken(parsed: Parsed, result: WriteResult) -> Taken:
+    rejected = [Rejected(index, reason) for index, reason in parsed.rejected]
+    if result.expired:
+        refused = {index for index, _ in parsed.rejected}
+        places = (index for index in range(len(parsed.operations) + len(refused)) if index not in refused)
+        rejected += [
+            Rejected(place, "started_at: it is older than what is kept (retention_days)")
+            for place, operation in zip(places, parsed.operations, strict=False)
+            if operation.operation_id in result.expired_ids
+        ]
+    return Taken(result.inserted + result.replaced, result.duplicates, rejected[:REASONS_TOLD])
+
+
+def request_body() -> dict[str, Any]:
+    """The body as OpenAPI describes it, from the fields of `Operation`."""
+    record = operation_schema()
+    many = {"oneOf": [record, {"type": "array", "items": record}]}
+    return {
+        "required": True,
+        "description": "One operation, an array, or one per line. Fields not listed are refused.",
+        "content": {JSON: {"schema": many}, NDJSON: {"schema": record}},
+    }
+
+
+_WORDS = {"kind": KINDS, "status": STATUSES, "outcome": OUTCOMES}
+_DESCRIBED = {
+    "operation_id": "Names the operation for ever; random when absent. The same id again changes nothing.",
+    "started_at": "ISO-8601 with an offset, or UTC microseconds since the epoch; by default now.",
+    "duration_ms": "Milliseconds.",
+    "ttft_ms": "Milliseconds to the first token.",
+    "input_tokens": "All input, cached parts included.",
+    "output_tokens": "All output, reasoning included.",
+    "reported_usd": "What the client claims it cost, a number or a decimal string.",
+    "billed_usd": "What the provider charged, a number or a decimal string.",
+    "value_usd": "What the result is worth, a number or a decimal string.",
+    "attributes": "Anything else; prompts and answers are dropped unless store_content is on.",
+    "revision": "A higher revision replaces what was sent before under the same id.",
+    "attempt": "1 for the first try, 2 for its first repetition.",
+}
+
+
+def operation_schema() -> dict[str, Any]:
+    """The JSON schema of one operation as a client sends it."""
+    hints = typing.get_type_hints(Operation)
+    sent = [name for name in Operation._fields if name not in {*Pricing._fields, "door"}]
+    properties = {name: _property(name, hints[name]) for name in sent}
+    return {"type": "object", "required": ["name"], "additionalProperties": False, "properties": properties}
+
+
+def _property(name: str, hint: Any) -> dict[str, Any]:
+    kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType] or [hint]
+    schema: dict[str, Any]
+    if name == "attributes":
+        schema = {"type": "object"}
+    elif name == "started_at" or Decimal in kinds:
+        schema = {"type": ["string", "number"]}
+    else:
+        schema = {"type": {str: "string", int: "integer", float: "number"}[kinds[0]]}
+    if name in _WORDS:
+        schema["enum"] = list(_WORDS[name])
+    if name in _DESCRIBED:
+        schema["description"] = _DESCRIBED[name]
+    return schema

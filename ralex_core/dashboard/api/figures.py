@@ -1,0 +1,151 @@
+"""Everything the overview shows, whole or panel by panel."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from ralex_core.dashboard.api.parameters import SCOPE_PARAMETERS, documented, parameter
+from ralex_core.dashboard.contexts import (
+    BreakdownView,
+    CostSeries,
+    DriftView,
+    LatencySeries,
+    Overview,
+    Resources,
+    TotalsView,
+    UsageSeries,
+)
+from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.figures import (
+    breakdown_view,
+    cost_series,
+    drift_view,
+    latency_series,
+    resource_series_view,
+    starts_of,
+    tier_order,
+    totals_view,
+    usage_series,
+)
+from ralex_core.dashboard.params import SCOPE_PARAMS, one_of, read_limit, require_known
+from ralex_core.dashboard.rows import resource_point
+from ralex_core.dashboard.site import Site, query_of
+from ralex_core.storage.queries import (
+    breakdown,
+    bucket_for,
+    cost_over_time,
+    drift,
+    latency_over_time,
+    resource_series,
+    totals,
+    usage_over_time,
+)
+
+MAX_ROWS = 200
+BREAKDOWNS = {
+    "model": "model",
+    "tier": "tier",
+    "project": "project",
+    "name": "name",
+    "user": "user_id",
+    "session": "session_id",
+    "provider": "provider",
+    "client": "client",
+}
+"""Parameter → column."""
+
+
+def figures_router(site: Site) -> APIRouter:
+    router = APIRouter(tags=["Figures"], responses=ERRORS)
+    in_scope = documented(SCOPE_PARAMETERS)
+
+    @router.get("/overview", response_model=Envelope[Overview], openapi_extra=in_scope)
+    def overview(request: Request) -> Response:
+        """Everything the overview page shows, at most a second old."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        return answer(site.overviews.get(site.view(query)))
+
+    @router.get("/totals", response_model=Envelope[TotalsView], openapi_extra=in_scope)
+    def totals_of_scope(request: Request) -> Response:
+        """Counts, tokens, money, coverage and percentiles of a range."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        scope = site.view(query).scope
+        return answer(totals_view(totals(site.host.active_store(), scope), scope.window, site.host.clock.now_us()))
+
+    by_tier_or_model = parameter("by", "What the series are; by default tier.", words=("tier", "model"))
+
+    @router.get(
+        "/costs", response_model=Envelope[CostSeries], openapi_extra=documented([*SCOPE_PARAMETERS, by_tier_or_model])
+    )
+    def costs(request: Request) -> Response:
+        """Dollars over time per tier or model; beyond eight series the cheapest are added up as `other`."""
+        query = query_of(request)
+        require_known(query, (*SCOPE_PARAMS, "by"))
+        by = one_of(query, "by", ("tier", "model"), "tier")
+        scope = site.view(query).scope
+        series = cost_over_time(
+            site.host.active_store(), scope, "tier" if by == "tier" else "model", bucket_for(scope.window)
+        )
+        return answer(cost_series(series, tier_order(site.host.settings) if by == "tier" else ()))
+
+    @router.get("/latency", response_model=Envelope[LatencySeries], openapi_extra=in_scope)
+    def latency(request: Request) -> Response:
+        """Percentiles of calls to models, and throughput, over time."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        scope, store = site.view(query).scope, site.host.active_store()
+        bucket_us = bucket_for(scope.window)
+        timed = latency_over_time(store, scope, bucket_us)
+        counted = usage_over_time(store, scope, bucket_us)
+        return answer(latency_series(timed, counted, starts_of(scope.window, bucket_us), bucket_us))
+
+    @router.get("/usage", response_model=Envelope[UsageSeries], openapi_extra=in_scope)
+    def usage(request: Request) -> Response:
+        """Operations, errors, tokens and dollars over time."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        scope = site.view(query).scope
+        bucket_us = bucket_for(scope.window)
+        counted = usage_over_time(site.host.active_store(), scope, bucket_us)
+        return answer(usage_series(counted, starts_of(scope.window, bucket_us), bucket_us))
+
+    by_dimension = parameter("by", "What the rows are; by default model.", words=list(BREAKDOWNS))
+    limit = parameter("limit", f"Rows, up to {MAX_ROWS}; by default 20.", kind="integer")
+
+    @router.get(
+        "/breakdown",
+        response_model=Envelope[list[BreakdownView]],
+        openapi_extra=documented([*SCOPE_PARAMETERS, by_dimension, limit]),
+    )
+    def breakdown_by(request: Request) -> Response:
+        """A ranking by cost, then by operations. Models, tiers and providers count calls to models only."""
+        query = query_of(request)
+        require_known(query, (*SCOPE_PARAMS, "by", "limit"))
+        column = BREAKDOWNS[one_of(query, "by", list(BREAKDOWNS), "model")]
+        view = site.view(query)
+        rows = breakdown(site.host.active_store(), view.scope, column, read_limit(query, 20, MAX_ROWS))  # pyright: ignore[reportArgumentType] - one of the columns above
+        return answer([breakdown_view(row, column, view) for row in rows])
+
+    @router.get("/drift", response_model=Envelope[list[DriftView]], openapi_extra=in_scope)
+    def claims_drift(request: Request) -> Response:
+        """How far reported and billed costs are from the price book, per model, largest first."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        rows = drift(site.host.active_store(), site.view(query).scope, daily=False)
+        return answer([drift_view(row) for row in rows])
+
+    @router.get("/resources", response_model=Envelope[Resources], openapi_extra=in_scope)
+    def resources(request: Request) -> Response:
+        """CPU, memory, disk and network of the host and of the monitor over time; filters change nothing."""
+        query = query_of(request)
+        require_known(query, SCOPE_PARAMS)
+        window = site.view(query).scope.window
+        bucket_us = bucket_for(window)
+        sample = site.host.latest_resources()
+        buckets = resource_series(site.host.active_store(), window, bucket_us)
+        series = resource_series_view(buckets, starts_of(window, bucket_us), bucket_us)
+        return answer(Resources(None if sample is None else resource_point(sample), series))
+
+    return router

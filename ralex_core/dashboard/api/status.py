@@ -1,0 +1,100 @@
+"""The store in one object for scripts, and what orchestrators and Prometheus ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from fastapi import APIRouter, Request, Response
+
+from ralex_core.dashboard.envelope import ERRORS, error_answer, json_response
+from ralex_core.dashboard.metrics_text import CONTENT_TYPE, metrics_text
+from ralex_core.dashboard.problems import RequestProblem
+from ralex_core.dashboard.site import Site
+from ralex_core.render import to_json
+from ralex_core.storage.queries import StatusTotals, status_totals
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCost:
+    """Dollars as decimal strings. `total_usd` takes the best claim of each operation."""
+
+    reported_usd: Decimal
+    computed_usd: Decimal
+    billed_usd: Decimal
+    total_usd: Decimal
+    coverage_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusQuarantine:
+    """Claims that are kept, but in none of the sums."""
+
+    count: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole store. The same object as `ralex-monitor status --json` prints."""
+
+    operations: int
+    llm_operations: int
+    input_tokens: int
+    output_tokens: int
+    cost: StatusCost
+    quarantined_claims: StatusQuarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    status: str
+
+
+def status_of(found: StatusTotals) -> Status:
+    return Status(
+        operations=found.operations,
+        llm_operations=found.llm_operations,
+        input_tokens=found.input_tokens,
+        output_tokens=found.output_tokens,
+        cost=StatusCost(
+            found.reported_usd, found.computed_usd, found.billed_usd, found.total_usd, found.coverage_ratio
+        ),
+        quarantined_claims=StatusQuarantine(found.quarantined_count, found.quarantined_usd),
+    )
+
+
+def status_router(site: Site) -> APIRouter:
+    router = APIRouter(tags=["Status"], responses=ERRORS)
+
+    @router.get("/status", response_model=Status)
+    def status() -> Response:
+        """Totals over all time as a plain object, without an envelope, true to the last commit."""
+        return json_response(to_json(status_of(status_totals(site.host.active_store()))))
+
+    return router
+
+
+def probes_router(site: Site) -> APIRouter:
+    """Routes outside `/api/v1`, where orchestrators expect them."""
+    router = APIRouter(tags=["Status"])
+
+    @router.get("/healthz", response_model=Alive)
+    async def healthz() -> Response:
+        """The process answers."""
+        return json_response(b'{"status":"ok"}')
+
+    @router.get("/readyz", response_model=Alive, responses=ERRORS)
+    def readyz(request: Request) -> Response:
+        """Everything is started and the store answers; 503 otherwise."""
+        if site.host.ready() is None:
+            return json_response(b'{"status":"ready"}')
+        # open to everybody: the reason may name paths, so it is not told here
+        return error_answer(request, RequestProblem(503, "not_ready", "The monitor is not ready yet; ask again.", 1))
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """The monitor's own counters, in the Prometheus text format."""
+        return Response(metrics_text(site.host), media_type=CONTENT_TYPE)
+
+    return router

@@ -1,0 +1,164 @@
+"""The application: every route, what protects them, and how errors are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+
+from ralex_core import __version__
+from ralex_core.collection.otlp_http import otlp_router
+from ralex_core.dashboard.api.demo import demo_router
+from ralex_core.dashboard.api.door import door_router
+from ralex_core.dashboard.api.figures import figures_router
+from ralex_core.dashboard.api.filters import filters_router
+from ralex_core.dashboard.api.imports import imports_router
+from ralex_core.dashboard.api.live import live_router
+from ralex_core.dashboard.api.operations import operations_router
+from ralex_core.dashboard.api.status import probes_router, status_router
+from ralex_core.dashboard.api_page import api_groups
+from ralex_core.dashboard.envelope import error_answer, request_id
+from ralex_core.dashboard.host import Host
+from ralex_core.dashboard.pages import error_page, pages_router
+from ralex_core.dashboard.problems import RequestProblem, as_problem
+from ralex_core.dashboard.security import SECURITY_HEADERS, Guard
+from ralex_core.dashboard.site import LIVE_PATH, Site
+from ralex_core.dashboard.websocket import MonitoringSocket
+from ralex_core.errors import RalexError
+
+logger = logging.getLogger(__name__)
+
+API = "/api/v1"
+COMPRESS_FROM_BYTES = 1024
+COMPRESSION_LEVEL = 5
+"""A page shrinks by another 3 % at level 9, for three times the time."""
+PROGRAM_PATHS = (API, "/v1/", "/metrics", "/healthz", "/readyz", "/openapi.json", "/static/")
+"""Below these, errors are JSON whatever the client says it accepts."""
+
+DESCRIPTION = (
+    "What AI coding assistants cost, how fast they are and what they are worth. "
+    "Money is a decimal string, times are UTC, ratios go from 0 to 1, unknown is null."
+)
+
+
+def create_app(runtime: Host) -> FastAPI:
+    """The server for a running monitor.
+
+    Raises:
+        ConfigError: it would be reachable from other machines without a token.
+    """
+    site = Site(runtime)
+    app = FastAPI(
+        title="Ralex Monitor",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan(site),
+        license_info={"name": "Apache-2.0"},
+    )
+    # the door's routes come before the table's: a POST to /operations is the door
+    app.include_router(door_router(site), prefix=API)
+    for make in (operations_router, figures_router, filters_router, live_router):
+        app.include_router(make(site), prefix=API)
+    for make in (imports_router, demo_router, status_router):
+        app.include_router(make(site), prefix=API)
+    app.include_router(otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics))
+    app.include_router(probes_router(site))
+    app.include_router(pages_router(site))
+    _add_files_and_docs(app, site)
+    app.router.routes.append(WebSocketRoute(LIVE_PATH, MonitoringSocket(runtime.hub, runtime.metrics)))
+    _add_errors(app, site)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESSION_LEVEL)
+    app.add_middleware(Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics)
+    return app
+
+
+def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        hub = site.host.hub
+        hub.health_source = site.health
+        hub.rest_of_day_source = site.overviews.rest_of_day
+        hub.older_feed_source = site.older_feed
+        hub.start()
+        # the first operation should not wait for the price list
+        warming = asyncio.create_task(asyncio.to_thread(site.host.book.warm))
+        try:
+            yield
+        finally:
+            await hub.stop()
+            await warming
+            await asyncio.to_thread(site.close)
+
+    return lifespan
+
+
+def _add_files_and_docs(app: FastAPI, site: Site) -> None:
+    @app.get("/static/{path:path}", include_in_schema=False)
+    def static(request: Request, path: str) -> Response:
+        return site.files.answer(request, path)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def favicon(request: Request) -> Response:
+        return site.files.answer(request, "icons/favicon.svg")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> Response:
+        groups = api_groups(app.openapi(), str(request.base_url).rstrip("/"))
+        return site.page(request, "api.html", page="docs", title="API", context={"groups": groups})
+
+
+def _add_errors(app: FastAPI, site: Site) -> None:
+    def told(request: Request, problem: RequestProblem) -> Response:
+        is_program = request.url.path.startswith(PROGRAM_PATHS) or "text/html" not in request.headers.get("accept", "")
+        return error_answer(request, problem) if is_program else error_page(site, request, problem)
+
+    @app.exception_handler(RalexError)
+    def ours(request: Request, error: RalexError) -> Response:
+        problem = as_problem(error)
+        if problem.status >= 500 and not isinstance(error, RequestProblem):
+            logger.warning("%s %s (%s): %s", request.method, request.url.path, request_id(request), error)
+        return told(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = [
+            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}" for item in error.errors()
+        ]
+        return told(request, RequestProblem(422, "invalid_request", f"Please correct: {'; '.join(found[:5])}."))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            message = f"There is no page or route {request.url.path[:80]!r}. The API is listed at /docs."
+        elif error.status_code == 405:
+            message = f"{request.method} is not possible on {request.url.path[:80]!r}. The API is listed at /docs."
+        else:
+            message = str(error.detail)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        response = told(request, RequestProblem(error.status_code, code, message))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        # Starlette raises it again, so the server logs it with its traceback; here the two are tied together
+        logger.error("%s %s failed, request %s", request.method, request.url.path, request_id(request))
+        site.host.metrics.add("http_failures_total")
+        problem = RequestProblem(
+            500, "internal", "Something went wrong in the monitor; its log has the details under this request id."
+        )
+        response = told(request, problem)
+        # this answer is made outside the guard
+        response.raw_headers += [*SECURITY_HEADERS, (b"x-request-id", request_id(request).encode())]
+        return response

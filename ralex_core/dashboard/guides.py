@@ -1,0 +1,198 @@
+"""How to connect each assistant to this monitor: text for the welcome page, with this server's own address in it."""
+
+from __future__ import annotations
+
+from ralex_core.dashboard.contexts import Guide, Step
+
+TOKEN_PLACEHOLDER = "YOUR_TOKEN"  # noqa: S105 - what people replace, not a secret
+
+
+def guides(base_url: str, *, needs_token: bool) -> list[Guide]:
+    """One guide per way in. With a token, each says where it goes; the token itself is never shown."""
+    header = f"Authorization=Bearer {TOKEN_PLACEHOLDER}" if needs_token else None
+    return [
+        _claude_code(base_url, header),
+        _codex(base_url, header),
+        _gemini(base_url, header),
+        _aider(),
+        _ralex(),
+        _litellm(base_url, header),
+        _opentelemetry(base_url, header),
+        _python(base_url, needs_token),
+        _http(base_url, needs_token),
+    ]
+
+
+def _exports(*pairs: tuple[str, str | None]) -> str:
+    return "\n".join(f'export {name}="{value}"' for name, value in pairs if value is not None)
+
+
+def _claude_code(base_url: str, header: str | None) -> Guide:
+    return Guide(
+        "claude_code",
+        "Claude Code",
+        "Its transcripts hold every call with exact tokens. Imported once, they are followed as they grow.",
+        [
+            Step(
+                "Import the transcripts, here on this page or with the command:",
+                "ralex-monitor import claude-code",
+                "sh",
+            ),
+            Step(
+                "On another machine, let Claude Code send its spans (a beta feature of Claude Code):",
+                _exports(
+                    ("CLAUDE_CODE_ENABLE_TELEMETRY", "1"),
+                    ("CLAUDE_CODE_ENHANCED_TELEMETRY_BETA", "1"),
+                    ("OTEL_TRACES_EXPORTER", "otlp"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", base_url),
+                    ("OTEL_EXPORTER_OTLP_HEADERS", header),
+                ),
+                "sh",
+            ),
+        ],
+    )
+
+
+def _codex(base_url: str, header: str | None) -> Guide:
+    headers = f'\nheaders = {{ "Authorization" = "Bearer {TOKEN_PLACEHOLDER}" }}' if header else ""
+    return Guide(
+        "codex",
+        "Codex",
+        "Codex sends its spans over OTLP. What they say about tokens depends on its version; the rest stays unknown.",
+        [
+            Step(
+                "Add to ~/.codex/config.toml:",
+                f'[otel]\ntrace_exporter = "otlp-http"\n\n[otel.trace_exporter.otlp-http]\n'
+                f'endpoint = "{base_url}/v1/traces"\nprotocol = "binary"{headers}',
+                "toml",
+            ),
+        ],
+    )
+
+
+def _gemini(base_url: str, header: str | None) -> Guide:
+    return Guide(
+        "gemini",
+        "Gemini CLI",
+        "Gemini CLI sends its spans over OTLP once telemetry and traces are on.",
+        [
+            Step(
+                "Before starting it:",
+                _exports(
+                    ("GEMINI_TELEMETRY_ENABLED", "true"),
+                    ("GEMINI_TELEMETRY_TRACES_ENABLED", "true"),
+                    ("GEMINI_TELEMETRY_TARGET", "local"),
+                    ("GEMINI_TELEMETRY_OTLP_PROTOCOL", "http"),
+                    ("GEMINI_TELEMETRY_OTLP_ENDPOINT", base_url),
+                    ("OTEL_EXPORTER_OTLP_HEADERS", header),
+                ),
+                "sh",
+            ),
+        ],
+    )
+
+
+def _aider() -> Guide:
+    return Guide(
+        "aider",
+        "Aider",
+        "Aider writes an analytics log with tokens and its own cost of every message.",
+        [
+            Step("Let it write one:", "aider --analytics-log ~/.aider/analytics.jsonl", "sh"),
+            Step(
+                "Import it; while the monitor runs, it is followed:",
+                "ralex-monitor import aider ~/.aider/analytics.jsonl",
+                "sh",
+            ),
+        ],
+    )
+
+
+def _ralex() -> Guide:
+    return Guide(
+        "ralex",
+        "Ralex",
+        "Ralex keeps its usage in ~/.ralex/usage.jsonl and its operations in .ai-logs of each project.",
+        [Step("Import both; while the monitor runs, they are followed:", "ralex-monitor import ralex", "sh")],
+    )
+
+
+def _litellm(base_url: str, header: str | None) -> Guide:
+    return Guide(
+        "litellm",
+        "LiteLLM proxy",
+        "Assistants that can be pointed at a LiteLLM proxy (OpenCode, Cursor and others) are seen through its spans.",
+        [
+            Step("In the proxy's config.yaml:", 'litellm_settings:\n  callbacks: ["otel"]', "yaml"),
+            Step(
+                "Before starting the proxy:",
+                _exports(
+                    ("LITELLM_OTEL_V2", "true"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", base_url),
+                    ("OTEL_EXPORTER_OTLP_HEADERS", header),
+                ),
+                "sh",
+            ),
+        ],
+    )
+
+
+def _opentelemetry(base_url: str, header: str | None) -> Guide:
+    return Guide(
+        "opentelemetry",
+        "OpenTelemetry",
+        "Any program whose spans follow the GenAI conventions. Spans are answered only after they are stored.",
+        [
+            Step(
+                "Point its exporter here:",
+                _exports(
+                    ("OTEL_TRACES_EXPORTER", "otlp"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", base_url),
+                    ("OTEL_EXPORTER_OTLP_HEADERS", header),
+                ),
+                "sh",
+            ),
+        ],
+    )
+
+
+def _python(base_url: str, needs_token: bool) -> Guide:
+    token = f', token="{TOKEN_PLACEHOLDER}"' if needs_token else ""
+    return Guide(
+        "python",
+        "Python",
+        "Record what your own program does. It never blocks, raises into or slows the program noticeably.",
+        [
+            Step("Install it where the program runs:", "pip install ralex-monitor", "sh"),
+            Step(
+                "Wrap a call:",
+                "from ralex_core.monitoring import configure, operation\n\n"
+                f'configure(endpoint="{base_url}"{token})\n\n'
+                'with operation("answer", kind="llm", provider="anthropic", model="claude-sonnet-4-5") as op:\n'
+                "    response = client.messages.create(...)\n"
+                "    op.set(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)",
+                "python",
+            ),
+        ],
+    )
+
+
+def _http(base_url: str, needs_token: bool) -> Guide:
+    token = f" \\\n  -H 'Authorization: Bearer {TOKEN_PLACEHOLDER}'" if needs_token else ""
+    return Guide(
+        "http",
+        "HTTP",
+        "Send operations as JSON from anything that can make a request; the fields are listed at /docs.",
+        [
+            Step(
+                "Send one:",
+                f"curl {base_url}/api/v1/operations \\\n  -H 'Content-Type: application/json'{token} \\\n"
+                '  -d \'{"kind": "llm", "name": "chat", "provider": "openai", "model": "gpt-4o-mini", '
+                '"input_tokens": 1200, "output_tokens": 80, "duration_ms": 940}\'',
+                "sh",
+            ),
+        ],
+    )

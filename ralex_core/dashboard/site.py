@@ -1,0 +1,226 @@
+"""What every page and every API route shares: the host, its templates, its pool of threads, and the frame of a page."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from ralex_core import __version__
+from ralex_core.dashboard.contexts import (
+    Chip,
+    Choice,
+    DemoView,
+    FeedItem,
+    FilterField,
+    NavItem,
+    ScopeBar,
+    Shell,
+)
+from ralex_core.dashboard.envelope import request_id
+from ralex_core.dashboard.host import Host
+from ralex_core.dashboard.live_message import Health
+from ralex_core.dashboard.overview import Overviews
+from ralex_core.dashboard.params import (
+    FILTER_FIELDS,
+    RANGES,
+    REFRESH_S,
+    Query,
+    View,
+    filter_pairs,
+    href,
+    read_view,
+)
+from ralex_core.dashboard.problems import RequestProblem
+from ralex_core.dashboard.questions import Pool, Remembered
+from ralex_core.dashboard.rows import feed_item, resource_point
+from ralex_core.dashboard.static_files import StaticFiles
+from ralex_core.dashboard.welcome import Imports
+from ralex_core.dashboard.zone import zone_of
+from ralex_core.model.window import DAY_US, Filters, Scope, Window
+from ralex_core.render import environment
+from ralex_core.storage.queries import extent, operations_page
+
+LIVE_PATH = "/ws/monitoring"
+EXTENT_REMEMBER_S = 1.0
+READY_REMEMBER_S = 5.0
+"""Live messages tell the monitor's health; asking the store for every one would cost more than the message."""
+OLDER_FEED_DAYS = 30
+MAX_PARAMETERS = 300
+
+PAGES: tuple[tuple[str, str, str, bool], ...] = (
+    ("overview", "Overview", "/", True),
+    ("operations", "Operations", "/operations", True),
+    ("welcome", "Connect", "/welcome", False),
+    ("docs", "API", "/docs", False),
+)
+"""(key, title, path, whether it has range and filters). Only what exists."""
+
+
+class Site:
+    """One per application."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.zone, self.zone_name = zone_of(host.settings)
+        self.files = StaticFiles()
+        self.pool = Pool()
+        self.overviews = Overviews(host, self.pool)
+        self.imports = Imports(host)
+        self._ready = Remembered(host.clock, READY_REMEMBER_S, entries=1)
+        self._extents = Remembered(host.clock, EXTENT_REMEMBER_S, entries=2)
+        self._templates = environment(zone=self.zone, now_us=host.clock.now_us, static_url=self.files.url)
+
+    def close(self) -> None:
+        self.pool.close()
+
+    # --- what is asked for -------------------------------------------------------------------------------------
+
+    def view(self, query: Query) -> View:
+        """Range and filters of a request."""
+        return read_view(query, now_us=self.host.clock.now_us(), zone=self.zone, extent=self.extent)
+
+    def extent(self) -> tuple[int, int] | None:
+        """When the first and the last operation of the shown data started."""
+        store = self.host.active_store()
+        return self._extents.get(self.host.demo_active, functools.partial(extent, store))
+
+    def data_changed(self) -> None:
+        """Stored operations were amended, or other data is shown from now on."""
+        self.overviews.forget()
+        self._extents.forget()
+
+    def older_feed(self, filters: Filters) -> list[FeedItem]:
+        """The newest stored operations that filters let through, within the last month of what is stored."""
+        held = self.extent()
+        if held is None:
+            return []
+        window = Window(max(held[0], held[1] - OLDER_FEED_DAYS * DAY_US), held[1] + 1)
+        page = operations_page(self.host.active_store(), Scope(window, filters), limit=50)
+        return [feed_item(operation) for operation in page.rows]
+
+    def health(self) -> Health:
+        """How the monitor itself is: told in every live message."""
+        host = self.host
+        waiting, limit = host.writer.waiting, host.settings.queue_operations
+        problem = self._ready.get("ready", host.ready)
+        if problem is None and waiting > limit // 2:
+            problem = f"{waiting:,} operations wait for a commit; the disk is slower than what comes in."
+        commit_s = host.metrics.gauges().get("commit_last_seconds")
+        sample = host.latest_resources()
+        return Health(
+            status="ok" if problem is None else "degraded",
+            reason=problem,
+            queue_operations=waiting,
+            queue_limit=limit,
+            commit_ms=None if commit_s is None else round(commit_s * 1000, 2),
+            demo=host.demo_active,
+            version=__version__,
+            resources=None if sample is None else resource_point(sample),
+        )
+
+    # --- pages -------------------------------------------------------------------------------------------------
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        *,
+        page: str,
+        title: str,
+        context: dict[str, object],
+        boot: dict[str, object] | None = None,
+        view: View | None = None,
+        live: bool = False,
+        status: int = 200,
+    ) -> Response:
+        """Render a page in its frame.
+
+        Args:
+            context: what the template shows, beside `shell` and `boot`.
+            boot: data for the page's scripts, beside what every page gets.
+            view: range and filters, for pages that have them.
+            live: whether the page's scripts open the WebSocket.
+        """
+        shell = self.shell(request, page, title, view)
+        filters_query = href("", filter_pairs(view.filters)).lstrip("?") if view else ""
+        started: dict[str, object] = {
+            "page": page,
+            "version": __version__,
+            "timezone": self.zone_name,
+            "query": view.query if view else "",
+            "filters_query": filters_query,
+            "range": view.range if view else None,
+            "refresh_s": REFRESH_S[view.range.key] if view else None,
+            "ws": (f"{LIVE_PATH}?{filters_query}" if filters_query else LIVE_PATH) if live else None,
+            "demo": self.host.demo_active,
+            **(boot or {}),
+        }
+        html = self._templates.get_template(f"dashboard/{template}").render(shell=shell, boot=started, **context)
+        return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+    def shell(self, request: Request, page: str, title: str, view: View | None) -> Shell:
+        return Shell(
+            page=page,
+            title=title,
+            version=__version__,
+            timezone=self.zone_name,
+            request_id=request_id(request),
+            server_now_us=self.host.clock.now_us(),
+            nav=_nav(page, view),
+            demo=DemoView(self.host.demo_active),
+            signed_in=bool(getattr(request.state, "signed_in", False)),
+            scope=None if view is None else _scope_bar(request.url.path, view),
+        )
+
+
+def query_of(request: Request) -> Query:
+    """The query string as pairs; empty values are kept, since an empty filter value means "not known".
+
+    Raises:
+        RequestProblem: 422, there are more parameters than any page has.
+    """
+    try:
+        return parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise RequestProblem(422, "bad_parameter", f"At most {MAX_PARAMETERS} parameters can be given.") from None
+
+
+def _nav(page: str, view: View | None) -> list[NavItem]:
+    here = {"operation": "operations"}.get(page, page)
+    carried: Sequence[tuple[str, str]] = ()
+    if view is not None:
+        carried = view.pairs() if view.range.explicit else filter_pairs(view.filters)
+    return [
+        NavItem(key, title, href(path, carried) if scoped else path, key == here) for key, title, path, scoped in PAGES
+    ]
+
+
+def _scope_bar(path: str, view: View) -> ScopeBar:
+    filters = filter_pairs(view.filters)
+    labels = {param: label for param, (_, label) in FILTER_FIELDS.items()}
+    return ScopeBar(
+        range=view.range,
+        ranges=[
+            Choice(key, label, "" if key == "custom" else href(path, [("range", key), *filters]), key == view.range.key)
+            for key, (label, _) in RANGES.items()
+        ],
+        chips=[
+            Chip(
+                param,
+                labels[param],
+                value or "not known",
+                href(path, [*view.range_pairs(), *(pair for pair in filters if pair != (param, value))]),
+            )
+            for param, value in filters
+        ],
+        fields=[FilterField(param, label) for param, (_, label) in FILTER_FIELDS.items()],
+        clear_href=href(path, view.range_pairs()),
+        hidden=filters,
+        hidden_range=view.range_pairs(),
+        query=view.query,
+        path=path,
+    )
