@@ -92,14 +92,18 @@ def plain(value: Any, depth: int = 6) -> Any:
         # No cut here: what is too long in total is shortened once, largest first.
         return value.encode("utf-8", "replace").decode()
     try:
-        if depth and isinstance(value, Mapping):
-            items = list(cast("Mapping[Any, Any]", value).items())
-            return {_clean(str(key)): plain(item, depth - 1) for key, item in items}
-        if depth and isinstance(value, list | tuple | set | frozenset):
-            return [plain(item, depth - 1) for item in list(cast("list[Any]", value))]
-        return _as_text(cast("object", value))
+        return _plain_container(value, depth) if depth else _as_text(value)
     except Exception:  # the host's own __str__ or mapping failed
         return f"<{type(value).__name__}>"
+
+
+def _plain_container(value: object, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        items = list(cast("Mapping[Any, Any]", value).items())
+        return {_clean(str(key)): plain(item, depth - 1) for key, item in items}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth - 1) for item in list(cast("list[Any]", value))]
+    return _as_text(value)
 
 
 def _shortened(line: bytes) -> bytes:

@@ -41,9 +41,13 @@ class Guard:
             if key in self._said:
                 return
             self._said.add(key)
-        import logging  # not at import time: the SDK costs a host that never records nothing
+        import logging  # not at import time: a program that never has trouble never needs it
 
-        logging.getLogger(LOGGER_NAME).warning(message, *arguments, exc_info=trace)
+        logger = logging.getLogger(LOGGER_NAME)
+        if not logger.handlers:
+            # A program that set up no logging gets none from us on its terminal; `stats()` still tells.
+            logger.addHandler(logging.NullHandler())
+        logger.warning(message, *arguments, exc_info=trace)
 
     def after_fork(self) -> None:
         """A thread of the parent may have held the lock."""
