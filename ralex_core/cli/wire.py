@@ -1,4 +1,4 @@
-"""Simulated operations as lines of the native JSON wire format, for a server or a file."""
+"""Operations as lines of the native JSON wire format, for a server or a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from ralex_core.model.money import decimal_text
 from ralex_core.model.operation import Operation, Pricing
 
 _SERVER_FILLS = frozenset(Pricing._fields) | {"door"}
@@ -22,4 +23,4 @@ def as_line(operation: Operation) -> bytes:
     }
     if operation.attributes is not None:
         record["attributes"] = orjson.Fragment(operation.attributes)
-    return orjson.dumps(record, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(record, default=decimal_text, option=orjson.OPT_APPEND_NEWLINE)
