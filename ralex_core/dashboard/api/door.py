@@ -32,6 +32,8 @@ PARSERS = 2
 """Threads that parse and price; more would only take turns."""
 BODIES_AT_ONCE = 4
 """Bodies of the largest size that may be in memory together."""
+OWN_DOORS = ("sdk", "importer")
+"""What the package's own senders may call themselves, in the header `X-Ralex-Door`."""
 REASONS_TOLD = 100
 """Rejected records listed in an answer; a client that gets everything wrong needs no more."""
 _CODES = {400: "unreadable_body", 413: "too_large", 415: "unsupported_content", 503: "busy"}
@@ -100,7 +102,8 @@ class _NativeDoor:
         if media_type and media_type not in CONTENT_TYPES:
             raise BodyProblem(415, f"Content-Type {media_type[:60]!r} is not understood. Send {JSON} or {NDJSON}.")
         encoding = content_encoding(request)
-        door = "sdk" if request.headers.get("x-ralex-door", "").lower() == "sdk" else "api"
+        named = request.headers.get("x-ralex-door", "").lower()
+        door = named if named in OWN_DOORS else "api"
         body = await read_body(request, max_bytes=self._max_bytes, budget=self._budget)
         size = len(body)
         try:
