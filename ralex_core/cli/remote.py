@@ -22,6 +22,10 @@ ANSWER_TIMEOUT_S = 300.0
 """A backup of a large store is the slowest answer there is."""
 
 
+EXPIRED_MARK = "retention_days"
+"""In the reason of an operation that is older than what is kept: not taken, and nobody's mistake."""
+
+
 class RunningServer:
     """One connection to a monitor's HTTP API. Not for use by several threads.
 
@@ -46,9 +50,10 @@ class RunningServer:
         """The JSON a POST of a JSON document answers, without its envelope."""
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
-    def send(self, lines: bytes) -> dict[str, Any]:
+    def send(self, lines: bytes, door: str = "api") -> dict[str, Any]:
         """Deliver operations as NDJSON; returns `accepted`, `duplicates` and `rejected` after the commit."""
-        return self._ask("POST", "/api/v1/operations", lines, {"Content-Type": "application/x-ndjson"})
+        headers = {"Content-Type": "application/x-ndjson", "X-Ralex-Door": door}
+        return self._ask("POST", "/api/v1/operations", lines, headers)
 
     def close(self) -> None:
         self._connection.close()
@@ -83,14 +88,17 @@ class ServerDoor:
         if not operations:
             done.set_result(WriteResult(0, 0, 0))
             return done
-        answer = self._server.send(b"".join(map(as_line, operations)))
-        if answer["rejected"]:
-            first: dict[str, Any] = answer["rejected"][0]
+        answer = self._server.send(b"".join(map(as_line, operations)), "importer")
+        wrong = [one for one in answer["rejected"] if EXPIRED_MARK not in one["reason"]]
+        if wrong:
+            first: dict[str, Any] = wrong[0]
             identifier = operations[int(first["index"])].operation_id
             raise RalexError(
-                f"The server refused {len(answer['rejected'])} operations; the first was {identifier}: {first['reason']}"
+                f"The server refused {len(wrong)} operations; the first was {identifier}: {first['reason']}"
             )
-        done.set_result(WriteResult(answer["accepted"], 0, answer["duplicates"]))
+        taken = answer["accepted"] + answer["duplicates"]
+        expired = len(operations) - taken
+        done.set_result(WriteResult(answer["accepted"], 0, answer["duplicates"], expired=expired))
         return done
 
 
