@@ -150,7 +150,7 @@ def _check_parts(operation: Operation) -> None:
 def _unknown(field: str) -> str:
     if field in _SERVER_FIELDS:
         return f"{field}: filled in by the server; leave it out (claims are reported_usd and billed_usd)"
-    close = difflib.get_close_matches(field, _READERS, n=1)
+    close = difflib.get_close_matches(field, _READERS, n=1, cutoff=0.75)
     hint = f"did you mean {close[0]}?" if close else "put what has no field of its own into attributes"
     return f"{field[:100]}: unknown field; {hint}"
 

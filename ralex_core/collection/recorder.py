@@ -6,6 +6,7 @@ The host pays for one bounded append. Encoding, disk and network belong to the b
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -179,9 +180,13 @@ class Recorder:
             self._wake.clear()
 
     def _drain(self, timeout_s: float = -1) -> int:
-        """Hand everything that waits to the sink; returns the number of operations, 0 when another thread is at it."""
+        """Hand everything that waits to the sink; returns the number of operations.
+
+        Raises:
+            TimeoutError: another thread was at it for all that time; what it holds may not be with the sink yet.
+        """
         if not self._drain_lock.acquire(timeout=timeout_s):
-            return 0
+            raise TimeoutError("the recorder's thread is busy")
         try:
             if self._destination is None and not (self.queue and self._connect()):
                 return 0
@@ -244,12 +249,16 @@ class Recorder:
     # Ends
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Deliver everything recorded so far; returns whether all of it was. Waits at most about `timeout_s`."""
+        """Deliver everything recorded so far; returns whether all of it was.
+
+        Waits at most about `timeout_s` for the receiver; with 0, what was recorded is at least out of memory (in the
+        spool) when this returns.
+        """
         try:
-            self._drain(timeout_s)
-            if self.queue:
-                return False
+            self._drain(max(timeout_s, CLOSE_TIMEOUT_S))
             return self._destination is None or self._destination.sink.flush(timeout_s)
+        except TimeoutError:
+            return False
         except Exception:
             guard.swallow("flush")
             return False
@@ -263,7 +272,8 @@ class Recorder:
             self.limit = -1
         self._wake.set()
         try:
-            self._drain(max(timeout_s, CLOSE_TIMEOUT_S))
+            with contextlib.suppress(TimeoutError):
+                self._drain(max(timeout_s, CLOSE_TIMEOUT_S))
             if self._destination is not None:
                 self._destination.sink.close(timeout_s)
         except Exception:

@@ -202,7 +202,7 @@ class HttpSink:
         self._closing = False
         self._failures = 0
         self._delay_s = 0.0
-        self._attempts = 0
+        self._passes_begun = self._passes_ended = 0
         self._retry_now = False
 
     def after_fork(self) -> None:
@@ -236,10 +236,10 @@ class HttpSink:
         self._start()
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            attempts, self._retry_now = self._attempts, True
+            under_way, self._retry_now = self._passes_begun, True
             self._changed.notify_all()
             while not self._spool.is_empty():
-                tried_in_vain = self._failures and self._attempts > attempts
+                tried_in_vain = self._failures and self._passes_ended > under_way
                 remaining = deadline - time.monotonic()
                 if tried_in_vain or remaining <= 0 or self._thread is None:
                     return False
@@ -268,6 +268,7 @@ class HttpSink:
     def _run(self) -> None:
         next_scan = 0.0
         while not self._closing:
+            self._passes_begun += 1
             try:
                 if time.monotonic() >= next_scan:
                     self._spool.adopt()
@@ -283,7 +284,7 @@ class HttpSink:
     def _rest(self) -> None:
         """Wait for work, the end of the back-off, or `close`; and wake now and then to look for orphaned segments."""
         with self._changed:
-            self._attempts += 1
+            self._passes_ended = self._passes_begun
             self._changed.notify_all()
             if self._failures:
                 self._changed.wait_for(lambda: self._closing or self._retry_now, self._delay_s)

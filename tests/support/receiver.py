@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +50,7 @@ class Receiver:
         self._port = port
         self._server: ThreadingHTTPServer | None = None
         self._connections: set[Any] = set()
+        self.connections_seen: list[Any] = []
 
     @property
     def url(self) -> str:
@@ -70,6 +73,7 @@ class Receiver:
             def setup(self) -> None:
                 super().setup()
                 receiver._connections.add(self.connection)
+                receiver.connections_seen.append(self.client_address)
 
             def finish(self) -> None:
                 receiver._connections.discard(self.connection)
@@ -99,7 +103,8 @@ class Receiver:
             server.shutdown()
             server.server_close()
             for connection in list(self._connections):
-                connection.close()
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
