@@ -235,7 +235,13 @@ class ResourceSampling:
         self._first_after_s = min(first_after_s, interval_s)
         self._on_sample = on_sample
         self._stop = threading.Event()
+        self._tried = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def wait_for_first(self, timeout_s: float) -> None:
+        """Wait until the first sample since the start has been tried; it may have failed."""
+        if self.running:
+            self._tried.wait(timeout_s)
 
     @property
     def running(self) -> bool:
@@ -246,6 +252,7 @@ class ResourceSampling:
         if self.running:
             return
         self._stop.clear()
+        self._tried.clear()
         self._thread = threading.Thread(target=self._run, name="ralex-monitor-resources", daemon=True)
         self._thread.start()
 
@@ -262,12 +269,16 @@ class ResourceSampling:
         while not self._stop.wait(wait_s):
             wait_s = self._interval_s
             sample = self._sampler.sample()
-            if sample is None or self._stop.is_set():
-                continue
-            try:
-                self._on_sample(sample)
-            except Exception:
-                _log.exception("A resource sample could not be handed on; sampling goes on.")
+            if sample is not None and not self._stop.is_set():
+                self._hand_on(sample)
+            self._tried.set()
+
+    def _hand_on(self, sample: ResourceSample) -> None:
+        """The boundary to whoever takes samples: a full disk there must not end the sampling here."""
+        try:
+            self._on_sample(sample)
+        except Exception:
+            _log.exception("A resource sample could not be handed on; sampling goes on.")
 
 
 def _cpu_ratio(before: _Moment, now: _Moment, elapsed: float) -> float | None:

@@ -150,7 +150,6 @@ class ResourceMonitor:
         self._on_sample = on_sample
         self._samples: deque[ResourceSample] = deque(maxlen=max(1, int(window_s / interval_s)))
         self._lock = threading.Lock()
-        self._first = threading.Event()
         source = readings or SystemReadings(disk_path or Path())
         sampler = ResourceSampler(clock or SystemClock(), source, metrics)
         self._sampling = ResourceSampling(sampler, interval_s, self._take)
@@ -176,8 +175,8 @@ class ResourceMonitor:
         Ratios are 0–1 (the process's CPU in cores), rates per second. Right after the start it waits for the first
         sample; while never started, "host" and "process" are None.
         """
-        if self._sampling.running and not self._first.is_set():
-            await asyncio.to_thread(self._first.wait, self._wait_s)
+        if self.latest is None and self._sampling.running:
+            await asyncio.to_thread(self._sampling.wait_for_first, self._wait_s)
         with self._lock:
             samples = list(self._samples)
         if not samples:
@@ -202,7 +201,6 @@ class ResourceMonitor:
     def _take(self, sample: ResourceSample) -> None:
         with self._lock:
             self._samples.append(sample)
-        self._first.set()
         if self._on_sample is not None:
             self._on_sample(sample)
 

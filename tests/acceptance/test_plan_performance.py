@@ -1,0 +1,161 @@
+"""Performance monitoring as it was planned: response times, resources, and collecting at volume."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ralex_core.clock import ManualClock
+from ralex_core.model.operation import Operation
+from ralex_core.monitoring import PerformanceMonitor
+from ralex_core.storage.duckdb_store import DuckDBStore
+from tests.support.operations import T0
+
+WINDOW_US = 900_000_000
+NAMES = ("chat", "edit", "plan", "review", "run tests")
+MODELS = (("anthropic", "claude-haiku-4-5"), ("openai", "gpt-4o"), ("google", "gemini-2.5-pro"))
+
+
+def work(count: int, seed: int = 11) -> list[Operation]:
+    """Operations of the last 14 minutes: calls to models, endpoints and a database, some failed, some never timed."""
+    source = random.Random(seed)
+    made: list[Operation] = []
+    for number in range(count):
+        kind = source.choice(("llm", "llm", "api", "db"))
+        provider, model = source.choice(MODELS) if kind == "llm" else (None, None)
+        made.append(
+            Operation(
+                operation_id=f"{number:032x}",
+                kind=kind,
+                name=source.choice(NAMES),
+                started_at=T0 - source.randrange(WINDOW_US * 14 // 15),
+                duration_ms=None if source.random() < 0.02 else source.lognormvariate(6, 1.3),
+                status="error" if source.random() < 0.05 else "ok",
+                provider=provider,
+                model=model,
+                input_tokens=1000 if kind == "llm" else None,
+                output_tokens=source.randrange(500) if kind == "llm" else None,
+            )
+        )
+    return made
+
+
+def nearest_rank(values: list[float], percent: int) -> float:
+    """The exact percentile by its definition."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def assert_times_are_those_of(row: dict[str, object], operations: list[Operation]) -> None:
+    times = [operation.duration_ms for operation in operations if operation.duration_ms is not None]
+    assert row["operations"] == len(operations)
+    assert row["errors"] == sum(operation.status == "error" for operation in operations)
+    assert row["mean_ms"] == pytest.approx(sum(times) / len(times))
+    for percent, name in ((50, "p50_ms"), (95, "p95_ms"), (99, "p99_ms"), (100, "max_ms")):
+        assert row[name] == pytest.approx(nearest_rank(times, percent), rel=0.01), name
+
+
+@pytest.mark.parametrize("where", ["alone", "with a store"])
+async def test_response_time_tracking(where: str, tmp_path: Path) -> None:
+    """Every operation is tracked, and what is answered is what an exact calculation over all of them gives."""
+    clock, operations = ManualClock(T0), work(5000)
+    store = DuckDBStore(tmp_path / "t.duckdb", clock=clock) if where == "with a store" else None
+    monitor = PerformanceMonitor(store, clock=clock, disk_path=tmp_path)
+    await monitor.start_monitoring()
+    try:
+        if store is None:
+            monitor.record(operations)
+        else:
+            store.write(operations)
+            store.refresh_rollups()
+        found = (await monitor.collect_metrics())["response_times"]
+    finally:
+        await monitor.stop_monitoring()
+        if store is not None:
+            store.close()
+
+    assert_times_are_those_of(found, operations)
+    groups: defaultdict[tuple[str, str], list[Operation]] = defaultdict(list)
+    for operation in operations:
+        groups[operation.kind, operation.name].append(operation)
+    assert {(row["kind"], row["name"]) for row in found["by_operation"]} == set(groups)
+    for row in found["by_operation"]:
+        assert_times_are_those_of(row, groups[row["kind"], row["name"]])
+    counts = [row["operations"] for row in found["by_operation"]]
+    assert counts == sorted(counts, reverse=True)
+
+
+async def test_resource_usage_monitoring(tmp_path: Path) -> None:
+    """Host and process are sampled continuously while the monitor runs, with the figures the system itself gives."""
+    samples: list[object] = []
+    monitor = PerformanceMonitor(disk_path=tmp_path, resource_interval_s=0.05, on_resource_sample=samples.append)
+    await monitor.start_monitoring()
+    try:
+        first = (await monitor.collect_metrics())["resource_usage"]
+        later = first
+        while later["sampled_at"] == first["sampled_at"]:  # continuously: the next sample comes by itself
+            later = (await monitor.collect_metrics())["resource_usage"]
+    finally:
+        await monitor.stop_monitoring()
+
+    host, process = later["host"], later["process"]
+    assert 0 <= host["cpu_ratio"] <= 1
+    assert 0 < host["memory_used_bytes"] <= host["memory_total_bytes"] <= psutil.virtual_memory().total
+    assert host["disk_total_bytes"] == psutil.disk_usage(str(tmp_path)).total
+    assert 0 < host["disk_used_bytes"] <= host["disk_total_bytes"]
+    assert process["rss_bytes"] == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
+    assert process["threads"] >= 2, "the sampling thread is one of them"
+    assert process["cpu_ratio"] >= 0
+    assert later["window"]["samples"] >= 2
+    assert later["window"]["max_memory_used_bytes"] >= later["window"]["mean_memory_used_bytes"] > 0
+    assert len(samples) >= 2
+    stopped_with = len(samples)
+    assert (await monitor.collect_metrics())["resource_usage"]["sampled_at"] is not None
+    assert len(samples) == stopped_with
+
+
+async def test_metric_collection_performance() -> None:
+    """A hundred thousand operations: none lost, all figures right, memory for their groups and not for each of them."""
+    clock = ManualClock(T0)
+    operations = work(100_000)
+    monitor = PerformanceMonitor(clock=clock)
+    for start in range(0, 100_000, 500):
+        monitor.record(operations[start : start + 500])
+
+    metrics = await monitor.collect_metrics()
+    times, api = metrics["response_times"], metrics["api_performance"]
+    assert_times_are_those_of(times, operations)
+    assert times["outside_window"] == 0
+    assert sum(row["operations"] for row in times["by_operation"]) == 100_000
+    calls = [operation for operation in operations if operation.kind == "llm"]
+    assert sum(row["operations"] for row in api["models"]) == len(calls)
+    for row in api["models"]:
+        mine = [operation for operation in calls if operation.model == row["model"]]
+        assert_times_are_those_of(row, mine)
+        assert row["input_tokens"] == 1000 * len(mine)
+        assert row["output_tokens"] == sum(operation.output_tokens or 0 for operation in mine)
+    for kind, rows in (("api", api["endpoints"]), ("db", api["databases"])):
+        for row in rows:
+            mine = [operation for operation in operations if (operation.kind, operation.name) == (kind, row["name"])]
+            assert_times_are_those_of(row, mine)
+
+
+def test_the_memory_of_collecting_does_not_grow_with_the_number_of_operations() -> None:
+    operations = work(20_000)
+    monitor = PerformanceMonitor(clock=ManualClock(T0))
+    tracemalloc.start()
+    try:
+        monitor.record(operations)
+        held = tracemalloc.get_traced_memory()[0]
+        for _ in range(3):
+            monitor.record(operations)
+        held_for_four_times = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 4 << 20
+    assert held_for_four_times < 1.2 * held, "counts grow, not places to count in"
