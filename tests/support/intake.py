@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -20,6 +21,12 @@ class MemoryIntake:
         """How many of the next submissions are refused as if the queue were full."""
         self.failure: tuple[int, RalexError] | None = None
         """After this many accepted submissions every commit fails with this error."""
+        self._arrived = threading.Event()
+
+    def arrival(self) -> threading.Event:
+        """Set once something is stored from now on."""
+        self._arrived = threading.Event()
+        return self._arrived
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         if self.refusals:
@@ -42,6 +49,8 @@ class MemoryIntake:
             # The store looks for an earlier revision around the same time only.
             assert known is None or known.started_at == operation.started_at, (known, operation)
             self.stored[operation.operation_id] = operation
+        if inserted:
+            self._arrived.set()
         future.set_result(WriteResult(inserted, replaced, len(operations) - inserted - replaced))
         return future
 

@@ -21,8 +21,6 @@ from ralex_core.model.operation import Operation, derived_id
 
 NAME = "aider"
 FREE_SUFFIX = ":free"
-UNNAMED = ("REDACTED", "None")
-"""What Aider writes instead of the name of a model it does not publish."""
 QUESTION_FORMATS = ("ask", "help", "context", "architect")
 """Edit formats that change no file themselves; each is its own feature."""
 COMMAND_PREFIX = "command_"
@@ -173,7 +171,7 @@ def _operation(name: str, properties: Mapping[str, Any]) -> Operation | None:
 
 def _send(properties: Mapping[str, Any]) -> Operation:
     named = fields.text(properties, "main_model")
-    provider, model = split_model(named)
+    provider, model = fields.split_model(named)
     input_tokens = fields.count(properties, "prompt_tokens")
     output_tokens = fields.count(properties, "completion_tokens")
     cost = fields.money(properties.get("cost"), "cost")
@@ -190,7 +188,7 @@ def _send(properties: Mapping[str, Any]) -> Operation:
         feature=edit_format if edit_format in QUESTION_FORMATS else EDIT,
         workflow=edit_format,
         provider=provider,
-        requested_model=None if named in UNNAMED else named,
+        requested_model=None if named in fields.UNNAMED else named,
         model=model,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
@@ -201,16 +199,6 @@ def _send(properties: Mapping[str, Any]) -> Operation:
 
 def _context(properties: Mapping[str, Any]) -> str | None:
     return fields.attributes(**{key: fields.text(properties, key) for key in CONTEXT_KEYS})
-
-
-def split_model(named: str | None) -> tuple[str | None, str | None]:
-    """Provider and model of LiteLLM's `provider/model` names; a bare name tells no provider, a hidden one no model."""
-    if named is None or named in UNNAMED:
-        return None, None
-    provider, slash, model = named.partition("/")
-    if not slash:
-        return None, named
-    return provider, None if model in UNNAMED else model
 
 
 def error_type(said: str) -> str:

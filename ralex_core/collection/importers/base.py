@@ -26,7 +26,8 @@ class Position:
     tail: str = ""
     """Fingerprint of what stood just before `offset`."""
     state: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the importer carries over, as JSON: open sessions, unfinished responses. Never prompt or answer text."""
+    """What the importer carries over, as JSON: open sessions, unfinished responses; of these no text that was
+    typed or answered."""
 
     def as_json(self) -> str:
         return json.dumps(

@@ -22,6 +22,10 @@ EARLIEST_US = 631_152_000_000_000  # 1990: an epoch in other units than assumed 
 LATEST_US = 4_102_444_800_000_000  # 2100
 
 
+UNNAMED = ("REDACTED", "None")
+"""What Aider writes instead of the name of a model it does not publish."""
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -88,6 +92,16 @@ def money(value: object, name: str) -> Decimal | None:
         return parse_usd(value)
     except ValueError as error:
         raise InvalidOperation(f"{name}: {error}") from None
+
+
+def split_model(named: str | None) -> tuple[str | None, str | None]:
+    """Provider and model of LiteLLM's `provider/model` names; a bare name tells no provider, a hidden one no model."""
+    if named is None or named in UNNAMED:
+        return None, None
+    provider, slash, model = named.partition("/")
+    if not slash:
+        return None, named
+    return provider, None if model in UNNAMED else model
 
 
 def nested(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

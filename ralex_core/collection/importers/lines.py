@@ -41,7 +41,11 @@ class LineParser(ABC):
 
     @abstractmethod
     def finish(self) -> list[Operation]:
-        """What is still open, as it stands; called on a copy that is thrown away afterwards."""
+        """What is still open, as it stands; called on a copy that is thrown away afterwards.
+
+        Raises:
+            InvalidOperation: the file ends in the middle of something that has to be complete.
+        """
 
     @abstractmethod
     def save(self) -> dict[str, Any]:
@@ -118,7 +122,12 @@ class LineImporter(ABC):
             rejects += [
                 Reject(line, f"the last line has no end and is {reason}", raw) for line, reason, raw in problems
             ]
-        return copy.drain() + copy.finish()
+        operations = copy.drain()
+        try:
+            operations += copy.finish()
+        except InvalidOperation as error:
+            rejects.append(Reject(reader.line, str(error), b""))
+        return operations
 
 
 def _feed(parser: LineParser, number: int, raw: bytes, rejects: list[Reject]) -> bool:

@@ -91,6 +91,8 @@ class _File:
     earlier: Cursor | None
     """The cursor this run goes on from."""
     final: bool
+    bytes_before: int
+    """Of the files before it, for the progress."""
     imported: int = 0
     duplicates: int = 0
     rejected: int = 0
@@ -202,6 +204,7 @@ class ImportRun:
             Quarantine(self._quarantine_dir, self._importer.name, path),
             earlier,
             final,
+            self._bytes_before,
         )
         self._hand_over(file)
 
@@ -305,7 +308,7 @@ class ImportRun:
     def _state_of_progress(self, pending: _Pending) -> Progress:
         file = pending.file
         done = file.size if pending.chunk.last else min(file.size, pending.chunk.bytes_done)
-        return Progress(file.path, file.number, self._files, self._bytes_before + done, self._bytes_total, self.report)
+        return Progress(file.path, file.number, self._files, file.bytes_before + done, self._bytes_total, self.report)
 
 
 def run_import(

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ralex_core.collection.importers.aider import AiderImporter, error_type, split_model
+from ralex_core.collection.importers.aider import AiderImporter, error_type
 from ralex_core.collection.importers.base import ImportOptions, Machine
+from ralex_core.collection.importers.fields import split_model
 from ralex_core.model.operation import Operation
 from tests.support.importing import read_all, read_growing, write_lines
 from tests.support.shared import shared_path
