@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
-from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
 
 from ralex_core.cli.app import app as cli_app
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
 from tests.support.repository import ROOT, markdown_files
+from tests.support.server import running
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -55,32 +55,28 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
 # --- commands ----------------------------------------------------------------
 
 
-def commands() -> dict[str, click.Command]:
-    """Every command by its full name, as a person types it."""
-    found: dict[str, click.Command] = {}
+def commands() -> dict[str, list[str]]:
+    """The long options of every command, by its full name as a person types it."""
+    found: dict[str, list[str]] = {}
 
-    def walk(prefix: str, command: click.Command) -> None:
-        if isinstance(command, click.Group):
+    def walk(prefix: str, command: Any) -> None:
+        if hasattr(command, "commands"):
             for name, inner in command.commands.items():
                 walk(f"{prefix} {name}", inner)
-        else:
-            found[prefix] = command
+            return
+        shown = [
+            parameter for parameter in command.params if parameter.param_type_name == "option" and not parameter.hidden
+        ]
+        found[prefix] = [name for option in shown for name in option.opts if name.startswith("--") and name != "--help"]
 
     walk("ralex-monitor", typer.main.get_command(cli_app))
     return found
 
 
-@pytest.mark.parametrize("name", commands())
-def test_every_command_and_its_options_are_documented(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), commands().items())
+def test_every_command_and_its_options_are_documented(name: str, options: list[str]) -> None:
     text = page("cli.md")
     assert name in text, f"docs/cli.md does not name `{name}`"
-    options = [
-        option
-        for parameter in commands()[name].params
-        if isinstance(parameter, click.Option) and not parameter.hidden
-        for option in parameter.opts
-        if option.startswith("--") and option not in {"--help", "--install-completion", "--show-completion"}
-    ]
     assert [option for option in options if option not in text] == []
 
 
@@ -94,12 +90,12 @@ def test_every_field_of_an_operation_is_documented(name: str) -> None:
     )
 
 
-def test_every_route_of_the_api_is_documented() -> None:
-    from ralex_core.dashboard.app import routes
-
-    paths = {route.path for route in routes() if isinstance(route, APIRoute) and route.include_in_schema}
+@pytest.mark.process
+def test_every_path_of_the_api_is_documented(tmp_path: Path) -> None:
+    with running(tmp_path / "home") as server:
+        paths: dict[str, object] = server.request("GET", "/openapi.json").json()["paths"]
     text = page("api.md")
-    assert {path for path in paths if path not in text} == set()
+    assert [path for path in paths if path not in text] == []
 
 
 # --- pages ----------------------------------------------------------------

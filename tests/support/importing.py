@@ -62,14 +62,20 @@ def read_all(importer: Importer, path: Path) -> tuple[list[Operation], list[Reje
     return operations, rejects
 
 
-def read_growing(importer: Importer, path: Path, data: bytes, cuts: Sequence[int]) -> MemoryIntake:
-    """Write `data` piece by piece, reading on after each with the position as it would be saved."""
+def read_growing(
+    importer: Importer, path: Path, data: bytes, cuts: Sequence[int], *, rests: bool = True
+) -> MemoryIntake:
+    """Write `data` piece by piece, reading on after each with the position as it would be saved.
+
+    `rests` lets the log come to rest after every piece, not only at its end.
+    """
     intake = MemoryIntake()
     memory = NoMemory()
     position = Position()
-    for end in [*sorted(cuts), len(data)]:
+    ends = [*sorted(cuts), len(data)]
+    for number, end in enumerate(ends, 1):
         path.write_bytes(data[:end])
-        for final in (False, True):
+        for final in (False, True) if rests or number == len(ends) else (False,):
             for chunk in importer.read(path, position, final=final, memory=memory):
                 assert not chunk.restarted
                 intake.submit(chunk.operations)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import duckdb
 
+from ralex_core.storage.schema import GRAINS_US, LATENCY_CUBES, SUM_CUBES
+
 
 def stored_ids(home: Path) -> Counter[str]:
     """How often each operation id is stored in the data directory `home`."""
@@ -15,35 +17,45 @@ def stored_ids(home: Path) -> Counter[str]:
     return Counter(dict(rows))
 
 
-def rollup_disagreements(home: Path, grain: str) -> list[tuple[object, ...]]:
-    """Buckets of one grain whose stored sums differ from the operations they were made of.
+def rollup_disagreements(home: Path) -> list[tuple[object, ...]]:
+    """Buckets of any rollup whose sums differ from those of the operations they were made of.
 
-    Rows are (bucket, rolled-up and recounted operations, tokens and dollars). Per-minute rollups are kept for
-    a few days only, so only buckets from the first one kept are compared.
+    Rows are (table, bucket, rolled-up sums, recounted sums). Per-minute rollups are kept for a few days only, so
+    a table is compared from its first bucket on.
     """
-    width = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}[grain]
+    found: list[tuple[object, ...]] = []
     with duckdb.connect(str(home / "telemetry.duckdb"), read_only=True) as connection:
-        return connection.execute(
-            f"""
-            with rolled as (
-                select bucket, sum(operations) as n, sum(input_tokens) as tokens, sum(cost_usd) as usd
-                from rollup_{grain}
-                group by bucket
-            ),
-            counted as (
-                select
-                    started_at // {width} * {width} as bucket,
-                    count(*) as n,
-                    coalesce(sum(input_tokens), 0) as tokens,
-                    coalesce(sum(cost_usd), 0) as usd
-                from operations
-                group by 1
-            )
-            select bucket, rolled.n, counted.n, rolled.tokens, counted.tokens, rolled.usd, counted.usd
-            from rolled full join counted using (bucket)
-            where bucket >= (select min(bucket) from rolled)
-              and (rolled.n, rolled.tokens, rolled.usd)
-                is distinct from (counted.n, counted.tokens, counted.usd)
-            order by bucket
-            """
-        ).fetchall()
+        for grain, width in GRAINS_US.items():
+            for cube in SUM_CUBES:
+                rolled = "(sum(operations), sum(input_tokens), sum(cost_usd))"
+                counted = "(count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cost_usd), 0))"
+                found += _differences(connection, f"rollup_{cube.name}_{grain}", width, rolled, counted, "true")
+            for cube in LATENCY_CUBES:
+                table = f"latency_{cube.name}_{grain}"
+                found += _differences(connection, table, width, "sum(n)", "count(*)", "duration_ms is not null")
+    return found
+
+
+def _differences(
+    connection: duckdb.DuckDBPyConnection, table: str, width: int, rolled: str, counted: str, where: str
+) -> list[tuple[object, ...]]:
+    return connection.execute(
+        f"""
+        with rolled as (
+            select bucket, {rolled} as sums
+            from {table}
+            group by bucket
+        ),
+        counted as (
+            select started_at // {width} * {width} as bucket, {counted} as sums
+            from operations
+            where {where}
+            group by 1
+        )
+        select '{table}', bucket, rolled.sums, counted.sums
+        from rolled full join counted using (bucket)
+        where bucket >= (select min(bucket) from rolled)
+          and rolled.sums::VARCHAR is distinct from counted.sums::VARCHAR
+        order by bucket
+        """
+    ).fetchall()
