@@ -260,12 +260,12 @@ class DuckDBStore:
         self._dirty.persisted()
         return changed
 
-    def refresh_rollups(self) -> int:
-        if not self._dirty:
+    def refresh_rollups(self, *, coarse: bool = True) -> int:
+        if not (self._dirty if coarse else self._dirty.of("minute")):
             return 0
         with self._transaction() as connection:
-            count = rollup.recompute(connection, self._dirty, self._minute_floor)
-        self._dirty.clear()
+            count = rollup.recompute(connection, self._dirty, self._minute_floor, coarse=coarse)
+        self._dirty.clear(coarse=coarse)
         return count
 
     def apply_retention(self, now_us: int) -> int:
@@ -303,6 +303,11 @@ class DuckDBStore:
     def minute_floor_us(self) -> int:
         """From here on the per-minute rollups are complete."""
         return self._minute_floor
+
+    @property
+    def coarse_until_us(self) -> int:
+        """From here on (and where there are minutes) hour and day rollups may be behind: minutes answer instead."""
+        return self._dirty.first_hour_from(self._minute_floor)
 
     @property
     def retention_floor_us(self) -> int:

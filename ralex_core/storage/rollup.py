@@ -23,7 +23,7 @@ class DirtyBuckets:
     """The minutes and hours whose rollups are behind; `pending` ones are in a transaction that has not committed."""
 
     def __init__(self, known: Iterable[tuple[str, int]] = ()) -> None:
-        self._known: set[tuple[str, int]] = set(known)
+        self._known: frozenset[tuple[str, int]] = frozenset(known)
         self._pending: set[tuple[str, int]] = set()
 
     def __bool__(self) -> bool:
@@ -41,14 +41,25 @@ class DirtyBuckets:
 
     def persisted(self) -> None:
         """The transaction committed: what was pending is known."""
-        self._known |= self._pending
-        self._pending.clear()
+        if self._pending:
+            self._known |= self._pending
+            self._pending.clear()
 
     def of(self, grain: str) -> list[int]:
         return sorted(bucket for name, bucket in self._known if name == grain)
 
-    def clear(self) -> None:
-        self._known.clear()
+    def first_hour_from(self, floor_us: int) -> int:
+        """The first hour at or after `floor_us` whose rollup is behind; far in the future when none is.
+
+        Called by readers on other threads: `_known` is replaced, never changed in place.
+        """
+        known = self._known
+        return min((bucket for name, bucket in known if name == "hour" and bucket >= floor_us), default=1 << 62)
+
+    def clear(self, *, coarse: bool) -> None:
+        """The rollups caught up: all of them, or the minutes."""
+        hours: set[tuple[str, int]] = set() if coarse else {item for item in self._known if item[0] != "minute"}
+        self._known = frozenset(hours)
 
 
 def aligned(time_us: int, grain: str) -> int:
@@ -90,12 +101,15 @@ def mark_dirty(
         )
 
 
-def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int) -> int:
-    """Rebuild every dirty bucket inside the caller's transaction; returns how many buckets of all grains."""
+def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int, *, coarse: bool = True) -> int:
+    """Rebuild dirty minutes, and with `coarse` hours and days, inside the caller's transaction; returns how many."""
     minutes = dirty.of("minute")
+    _rebuild(connection, "minute", None, minutes)
+    if not coarse:
+        connection.execute("delete from dirty where grain = 'minute'")
+        return len(minutes)
     hours = dirty.of("hour")
     days = sorted({aligned(hour, "day") for hour in hours})
-    _rebuild(connection, "minute", None, minutes)
     _rebuild(connection, "hour", "minute", [hour for hour in hours if hour >= floor_us])
     _rebuild(connection, "hour", None, [hour for hour in hours if hour < floor_us])
     _rebuild(connection, "day", "hour", days)

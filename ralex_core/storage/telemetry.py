@@ -76,8 +76,11 @@ class Store(Protocol):
         """Apply what became known later; returns how many stored operations changed."""
         ...
 
-    def refresh_rollups(self) -> int:
-        """Bring the rollups up to the last commit; returns the number of buckets recomputed."""
+    def refresh_rollups(self, *, coarse: bool = True) -> int:
+        """Bring the rollups up to the last commit; returns the number of buckets recomputed.
+
+        With `coarse=False` only the minutes: hours and days wait, and `coarse_until_us` says from where on.
+        """
         ...
 
     def apply_retention(self, now_us: int) -> int:
@@ -87,6 +90,11 @@ class Store(Protocol):
     @property
     def minute_floor_us(self) -> int:
         """From here on the per-minute rollups are complete."""
+        ...
+
+    @property
+    def coarse_until_us(self) -> int:
+        """From here on (and where there are minutes) hour and day rollups may be behind: minutes answer instead."""
         ...
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]: ...

@@ -22,8 +22,11 @@ CommitListener = Callable[[Sequence[Operation]], None]
 
 MAX_BATCH = 8192
 """Operations per commit: more gains nothing and delays the first acknowledgement."""
-ROLLUP_INTERVAL_S = 1.0
-"""How far rollups may be behind while operations keep coming."""
+MINUTES_INTERVAL_S = 1.0
+COARSE_INTERVAL_S = 30.0
+"""How far minute rollups, and hour and day ones, may be behind while operations keep coming."""
+ROLLUP_SHARE = 0.1
+"""The most of the thread's time that rollups may take: dearer ones come less often."""
 RETRY_AFTER_S = 2
 RESOURCE_BATCH_S = 10.0
 """Resource samples are not acknowledged to anybody, so they wait for company."""
@@ -56,6 +59,22 @@ class _Inbox:
     closed: bool = False
 
 
+@dataclass(slots=True)
+class _Cadence:
+    """When something that falls behind is next brought up to date."""
+
+    interval_s: float
+    behind: bool = True
+    not_before: float = 0.0
+
+    def due_in(self, now: float) -> float:
+        return self.not_before - now if self.behind else float("inf")
+
+    def wait(self, now: float, took_s: float) -> None:
+        """It was just tried, which took `took_s`: not again before its interval, or longer if it is dear."""
+        self.not_before = now + max(self.interval_s, took_s / ROLLUP_SHARE)
+
+
 class BatchWriter:
     """Owns all writes to `store`. `submit` never blocks; its future resolves after the commit, or with the error."""
 
@@ -66,8 +85,8 @@ class BatchWriter:
         self._inbox = _Inbox()
         self._listeners: list[CommitListener] = []
         self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
-        self._rolled_up_at = 0.0
-        self._rollups_behind = True
+        self._minutes = _Cadence(MINUTES_INTERVAL_S)
+        self._coarse = _Cadence(COARSE_INTERVAL_S)
         self._samples_due_at = 0.0
 
     # --- for any thread ----------------------------------------------------------------------------------------
@@ -184,12 +203,10 @@ class BatchWriter:
                 if inbox.closed:
                     return None
                 now = time.monotonic()
-                rollups_due_in = (
-                    self._rolled_up_at + ROLLUP_INTERVAL_S - now if self._rollups_behind else ROLLUP_INTERVAL_S
-                )
-                if rollups_due_in <= 0 or (inbox.samples and now >= self._samples_due_at):
+                due_in = min(self._minutes.due_in(now), self._coarse.due_in(now))
+                if due_in <= 0 or (inbox.samples and now >= self._samples_due_at):
                     break
-                inbox.condition.wait(rollups_due_in)
+                inbox.condition.wait(min(due_in, MINUTES_INTERVAL_S))
             submissions: list[_Submission] = []
             size = 0
             while inbox.submissions and (not submissions or size + len(inbox.submissions[0].operations) <= MAX_BATCH):
@@ -235,7 +252,7 @@ class BatchWriter:
             for submission in submissions:
                 submission.future.set_exception(failure)
             return False
-        self._rollups_behind = True
+        self._behind()
         self._metrics.add("operations_stored_total", result.inserted)
         self._metrics.add("operations_replaced_total", result.replaced)
         self._metrics.add("operations_duplicate_total", result.duplicates)
@@ -261,20 +278,34 @@ class BatchWriter:
 
     def _amend(self, amend: _Amend) -> int:
         changed = self._store.amend(amend.amendments)
-        self._rollups_behind = True
+        self._behind()
         return changed
 
-    def _refresh_rollups(self) -> int:
-        count = self._store.refresh_rollups()
-        self._rollups_behind = False
-        self._rolled_up_at = time.monotonic()
-        return count
+    def _behind(self) -> None:
+        self._minutes.behind = self._coarse.behind = True
+
+    def _refresh_rollups(self) -> None:
+        """Bring all rollups up to the last commit."""
+        self._refresh(coarse=True)
+
+    def _refresh(self, *, coarse: bool) -> None:
+        started = time.monotonic()
+        done = [self._minutes, self._coarse] if coarse else [self._minutes]
+        try:
+            self._store.refresh_rollups(coarse=coarse)
+            for cadence in done:
+                cadence.behind = False
+        finally:
+            now = time.monotonic()
+            self._metrics.add("rollup_seconds_total", now - started)
+            for cadence in done:
+                cadence.wait(now, now - started)
 
     def _refresh_when_due(self) -> None:
-        if self._rollups_behind and time.monotonic() - self._rolled_up_at >= ROLLUP_INTERVAL_S:
-            started = time.monotonic()
-            self._boundary("rollups", self._refresh_rollups)
-            self._metrics.add("rollup_seconds_total", time.monotonic() - started)
+        now = time.monotonic()
+        coarse = self._coarse.due_in(now) <= 0
+        if coarse or self._minutes.due_in(now) <= 0:
+            self._boundary("rollups", lambda: self._refresh(coarse=coarse))
 
     def _settle(self, future: Future[int] | Future[object], work: Callable[[], object]) -> None:
         try:

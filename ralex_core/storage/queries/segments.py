@@ -38,32 +38,37 @@ def bucket_for(window: Window, target: int = 180) -> int:
     return _ROUND_BUCKETS[-1]
 
 
-def segments(window: Window, minute_floor_us: int, *, bucket_us: int | None = None) -> list[Segment]:
+def segments(
+    window: Window, minute_floor_us: int, *, coarse_until_us: int = 1 << 62, bucket_us: int | None = None
+) -> list[Segment]:
     """Cut a window, coarse grains first. With `bucket_us`, only grains that fit whole into such a bucket are used."""
+    grains = [grain for grain, size in GRAINS_US.items() if bucket_us is None or bucket_us % size == 0]
     found: list[Segment] = []
-    _cut(window.start_us, window.end_us, ["day", "hour", "minute"], minute_floor_us, bucket_us, found)
+    _cut(window.start_us, window.end_us, grains, minute_floor_us, coarse_until_us, found)
     return found
 
 
 def _cut(
-    start: int, end: int, grains: Sequence[str], minute_floor_us: int, bucket_us: int | None, found: list[Segment]
+    start: int, end: int, grains: Sequence[str], minute_floor_us: int, coarse_until_us: int, found: list[Segment]
 ) -> None:
+    """Cover `[start, end)` with the coarsest of `grains` (finest first), its ragged ends with the finer ones."""
     if start >= end:
         return
     if not grains:
         found.append(Segment(None, start, end))
         return
-    grain, *finer = grains
+    *finer, grain = grains
     size = GRAINS_US[grain]
-    first, last = -(-start // size) * size, end // size * size
-    fits = bucket_us is None or bucket_us % size == 0
-    kept = grain != "minute" or first >= minute_floor_us
-    if first >= last or not fits or not kept:
-        _cut(start, end, finer, minute_floor_us, bucket_us, found)
+    reach = end if grain == "minute" else min(end, coarse_until_us)
+    first, last = -(-start // size) * size, reach // size * size
+    if grain == "minute" and first < minute_floor_us:
+        first = max(first, minute_floor_us)
+    if first >= last:
+        _cut(start, end, finer, minute_floor_us, coarse_until_us, found)
         return
-    _cut(start, first, finer, minute_floor_us, bucket_us, found)
+    _cut(start, first, finer, minute_floor_us, coarse_until_us, found)
     found.append(Segment(grain, first, last))
-    _cut(last, end, finer, minute_floor_us, bucket_us, found)
+    _cut(last, end, finer, minute_floor_us, coarse_until_us, found)
 
 
 def conditions(filters: Filters, parameters: dict[str, Any]) -> str:
@@ -91,7 +96,8 @@ class _Plan(NamedTuple):
 def _planned(store: Store, scope: Scope, cubes: Sequence[Cube], columns: set[str], bucket_us: int | None) -> _Plan:
     cube = next((cube for cube in cubes if cube.covers(columns)), None)
     if cube is not None:
-        return _Plan(cube, segments(scope.window, store.minute_floor_us, bucket_us=bucket_us))
+        cut = segments(scope.window, store.minute_floor_us, coarse_until_us=store.coarse_until_us, bucket_us=bucket_us)
+        return _Plan(cube, cut)
     window = _around_sessions(store, scope) if scope.filters.session_id else scope.window
     return _Plan(None, [Segment(None, window.start_us, window.end_us)])
 
