@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Sequence
@@ -63,14 +64,15 @@ class Runtime:
             self.jobs.start()
             undo.callback(self.jobs.close)
             self.monitor = PerformanceMonitor(
-                store=self.data.store,
+                self.data.store,
                 clock=self.clock,
+                resource_interval_s=settings.resource_interval_s,
                 disk_path=settings.home,
-                interval_s=settings.resource_interval_s,
-                on_sample=self._take_sample,
+                on_resource_sample=self._take_sample,
+                metrics=self.metrics,
             )
-            self.monitor.resource_monitor.start_sampling()
-            undo.callback(self.monitor.resource_monitor.stop_sampling)
+            asyncio.run(self.monitor.start_monitoring())
+            undo.callback(lambda: asyncio.run(self.monitor.stop_monitoring()))
             if settings.follow_logs:
                 follower = Follower(
                     all_importers(self._import_options()),
@@ -152,6 +154,7 @@ class Runtime:
         discard(self.settings)
 
     def _seed(self, data: DataSet) -> None:
+        self.monitor.read_from(data.store)
         data.writer.run(lambda: self.hub.seed(data.store)).result()
 
     # --- imports -----------------------------------------------------------------------------------------------

@@ -6,9 +6,12 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import socket
 import threading
 import webbrowser
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -62,6 +65,9 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             f"Listening on {settings.host} lets others in, so a token is required: set RALEX_MONITOR_TOKEN "
             "to at least 16 characters, or bind 127.0.0.1."
         )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it is done; without this it would end the process before `undo` runs
+        signal.signal(number, _end)
     _prepare_home(settings)
     bound = bind(settings.host, settings.port)
     with contextlib.ExitStack() as undo:
@@ -91,6 +97,11 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
         uvicorn.Server(config).run(sockets=[bound])
 
 
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave through every `finally`; being told to stop is not a failure."""
+    raise SystemExit(0)
+
+
 def _prepare_home(settings: Settings) -> None:
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,4 +118,3 @@ def _prepare_home(settings: Settings) -> None:
 def _has_display() -> bool:
     """Whether a browser could open at all; on a server the attempt would only print noise."""
     return os.name == "nt" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
