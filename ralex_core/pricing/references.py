@@ -94,7 +94,7 @@ CLOSED_VENDORS = frozenset(("anthropic", "openai", "google", "x-ai", "cohere", "
 
 ROUTERS = frozenset((
         "auto", "openrouter/auto", "auto-beta", "openrouter/auto-beta", "openrouter/free", "openrouter/fusion",
-        "openrouter/bodybuilder", "model-router", "switchpoint/router", "router", "not-diamond", "notdiamond",
+        "openrouter/bodybuilder", "model-router", "router", "not-diamond", "notdiamond",
 ))  # fmt: skip
 """Names that stand for whichever model a router picks."""
 
@@ -174,6 +174,7 @@ def read_reference(provider: str | None, model: str | None) -> Reference:
         return Reference(unpriceable="the operation does not name its model")
     if "redacted" in name:
         return Reference(unpriceable="the model's name was redacted at its source")
+    written = name
     host, name, notes = _host_and_name(_known_provider(provider), name)
     if host in LOCAL or (host in (None, "openai") and _OLLAMA_TAG.match(name)):
         return Reference(unpriceable=_OWN_SERVER)
@@ -184,6 +185,8 @@ def read_reference(provider: str | None, model: str | None) -> Reference:
     if host in (None, "google", "openrouter") and _EXPERIMENTAL.match(name.removeprefix("google/")):
         return Reference(free="Google's experimental models were free of charge")
     found = _candidates(host, name)
+    if host is not None and written != name:
+        found += _on_list(host, written)  # Groq's own `groq/compound` has its provider's name in its name
     return Reference(
         candidates=tuple(replace(one, notes=(*notes, *one.notes)) for one in found) if notes else tuple(found)
     )

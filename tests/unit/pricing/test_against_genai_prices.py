@@ -104,3 +104,20 @@ def test_around_every_change_of_price_the_cached_rates_are_those_of_the_moment(
         if rates is None:
             continue  # no token price at that time: the other test checks that none is listed
         assert rates.cost(usage) == peer(provider, model, usage, EPOCH + timedelta(microseconds=at), tier)
+
+
+def test_every_listed_model_is_found_by_its_own_provider_and_name() -> None:
+    """The rules that read names must not get in the way of names that need no reading."""
+    lost: list[tuple[str, str]] = []
+    for provider, model in LISTED:
+        expected = CATALOGUE.find(provider, model)
+        prices = ModelPrices(
+            catalogue=CATALOGUE, overrides=(), tiers=(), provider=provider, model=model, service_tier=None
+        )
+        assert expected is not None
+        if prices.free is not None:
+            assert expected.rates_at(0, None) is None, f"{model} is taken for free and has a price"
+        elif prices.listed is None or prices.listed.info is not expected.info:
+            lost.append((provider, model))
+    # Read as LiteLLM's provider/model, which is what clients mean by it.
+    assert set(lost) <= {("perplexity", "perplexity/sonar")}

@@ -37,6 +37,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> PriceBook:
             "fireworks/deepseek-v3-0324",
         ),
         ("fireworks", "deepseek-v3p2", "fireworks/deepseek-v3p2"),
+        ("groq", "openai/gpt-oss-120b", "groq/openai/gpt-oss-120b"),
+        (None, "together/Tev1-4B-experimental", "together/together/Tev1-4B-experimental"),
         # providers as OpenTelemetry writes them
         ("gcp.vertex_ai", "gemini-2.5-pro", "google/gemini-2.5-pro"),
         ("gcp.gemini", "gemini-2.5-pro", "google/gemini-2.5-pro"),
