@@ -28,9 +28,7 @@ def test_the_error_bound_is_under_one_percent() -> None:
 
 
 @given(st.lists(durations_ms, min_size=1, max_size=200), ratios)
-def test_a_percentile_is_within_one_percent_of_the_exact_nearest_rank(
-    values: list[float], ratio: float
-) -> None:
+def test_a_percentile_is_within_one_percent_of_the_exact_nearest_rank(values: list[float], ratio: float) -> None:
     found = q.percentile(q.histogram(values), ratio)
     exact = exact_nearest_rank(values, ratio)
     assert found is not None
@@ -75,22 +73,16 @@ def test_merging_histograms_is_the_histogram_of_everything(parts: list[list[floa
 def test_python_numpy_and_duckdb_put_every_value_in_the_same_bin(values: list[float]) -> None:
     expected = [q.bin_of(value) for value in values]
     assert q.bins_of(np.array(values)).tolist() == expected
-    rows = duckdb.execute(
-        f"select {q.bin_sql('x')} from (select unnest(?::double[]) as x)", [values]
-    ).fetchall()
+    rows = duckdb.execute(f"select {q.bin_sql('x')} from (select unnest(?::double[]) as x)", [values]).fetchall()
     assert [row[0] for row in rows] == expected
 
 
 def test_duckdb_agrees_over_the_whole_range_of_durations() -> None:
-    values = np.concatenate(
-        [np.geomspace(1e-4, 1e9, 20_000), np.arange(0, 20_000, dtype=float), np.array([0.0, -1.0])]
-    )
+    values = np.concatenate([np.geomspace(1e-4, 1e9, 20_000), np.arange(0, 20_000, dtype=float), np.array([0.0, -1.0])])
     rows = duckdb.execute(
         f"select {q.bin_sql('x')} from (select unnest(?::double[]) as x)", [values.tolist()]
     ).fetchall()
-    assert (
-        [row[0] for row in rows] == [q.bin_of(float(value)) for value in values] == q.bins_of(values).tolist()
-    )
+    assert [row[0] for row in rows] == [q.bin_of(float(value)) for value in values] == q.bins_of(values).tolist()
 
 
 def test_an_unknown_duration_has_no_bin_in_sql() -> None:
@@ -120,9 +112,7 @@ def test_many_histograms_at_once_give_what_each_gives_alone(
     assert found_keys.tolist() == sorted(alone)
     for key, row in zip(found_keys.tolist(), table, strict=True):
         expected = q.percentiles_of(alone[key], wanted)
-        assert all(
-            math.isclose(a, b, rel_tol=1e-9) for a, b in zip(row, expected, strict=True) if b is not None
-        )
+        assert all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(row, expected, strict=True) if b is not None)
         assert [None if math.isnan(v) else 1 for v in row] == [1] * len(wanted)
 
 
