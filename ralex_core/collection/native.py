@@ -260,7 +260,7 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "parent_span_id": _text(MAX_ID),
     "http_status": _integer(100, 599),
     "attempt": _integer(1, 1_000_000),
-    "revision": _integer(0, 2**31 - 1),
+    "revision": _integer(0),
     "input_tokens": _count,
     "cache_read_tokens": _count,
     "cache_write_tokens": _count,
