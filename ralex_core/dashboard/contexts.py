@@ -413,7 +413,6 @@ class Overview:
     previous: TotalsView | None
     charts: Charts
     models: list[BreakdownView]
-    tiers: list[BreakdownView]
     busiest: list[BreakdownView]
     feed: list[FeedItem]
     resources: Resources

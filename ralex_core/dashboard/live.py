@@ -14,10 +14,10 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from decimal import Decimal
 from itertools import islice
+from operator import attrgetter
 
 from ralex_core.clock import Clock
 from ralex_core.config import Settings
@@ -50,6 +50,8 @@ RECENT_KEPT = 5_000
 CHUNK = 512
 """Operations added per hold of the lock: the event loop never waits long."""
 RESEED_AFTER_S = 10.0
+_started_at = attrgetter("started_at")
+
 MAX_GROUPS = 100
 MAX_CLIENTS = 2_000
 PROJECTION_EVERY_S = 60.0
@@ -71,7 +73,7 @@ class LiveHub:
         self._cells = Cells()
         self._today = Today()
         self._recent: dict[str, Operation] = {}
-        self._feed: deque[Operation] = deque(maxlen=FEED_KEPT)
+        self._feed: list[Operation] = []
         self._dirty: set[int] = set()
         self._groups: dict[Filters, Group] = {}
         self._store: Store | None = None
@@ -104,14 +106,13 @@ class LiveHub:
             self._cells.load(store, now_us)
             self._today.load(store)
             self._recent = {operation.operation_id: operation for operation in reversed(newest)}
-            self._feed = deque(reversed(newest), maxlen=FEED_KEPT)
+            self._feed = list(reversed(newest))
             self._stale = False
             self._seeded_at = self.clock.monotonic()
             self._dirty.clear()
             for group in self._groups.values():
                 group.rebuild(self._cells, now_us)
                 group.give_older_feed([])
-                group.touch()
         self._wake()
 
     def publish(self, operations: Sequence[Operation]) -> None:
@@ -169,8 +170,12 @@ class LiveHub:
                 group.touch()
 
     def _take_feed(self, operations: Sequence[Operation]) -> None:
-        newest = operations[-FEED_KEPT:]
-        self._feed.extend(newest)
+        """Keep the operations that started last. An old log that is imported does not push live ones out."""
+        if len(self._feed) == FEED_KEPT:
+            oldest = self._feed[0].started_at
+            operations = [operation for operation in operations if operation.started_at >= oldest]
+        newest = sorted(operations, key=_started_at)[-FEED_KEPT:]
+        self._feed = sorted([*self._feed, *newest], key=_started_at)[-FEED_KEPT:]
         for group in self._groups.values():
             group.feed(newest)
 
@@ -339,7 +344,7 @@ class LiveHub:
     def recent(self, filters: Filters, limit: int) -> list[FeedItem]:
         """The newest operations that the filters let through, newest first; each id once, in its latest state."""
         found: dict[str, FeedItem] = {}
-        for operation in reversed(list(self._feed)):
+        for operation in reversed(self._feed):
             key = (operation.project, operation.model, operation.tier, operation.user_id, operation.session_id)
             if operation.operation_id not in found and matches(filters, key):
                 found[operation.operation_id] = feed_item(operation)

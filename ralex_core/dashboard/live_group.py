@@ -90,15 +90,20 @@ class Group:
         self._unsent_feed: deque[Operation] = deque(maxlen=FEED_UPDATE)
         self._older_feed: list[FeedItem] = []
         self._changed = False
+        self._start_over = False
         self._snapshot: tuple[int, str] | None = None
 
     # --- under the hub's lock ----------------------------------------------------------------------------------
 
     def rebuild(self, cells: Cells, now_us: int) -> None:
-        """Forget what is known and add up all cells."""
+        """Forget what is known and add up all cells; clients are told everything anew."""
         self._total, self._buckets = Digest(), {}
         self._snapshot = None
         self.advance(cells, set(cells.starts()), now_us)
+        self._unsent.clear()
+        self._unsent_feed.clear()
+        self._start_over = bool(self.clients)
+        self._changed = self._start_over
 
     def advance(self, cells: Cells, dirty: set[int], now_us: int) -> None:
         """Take in changed buckets and let go of those that are too old."""
@@ -145,8 +150,11 @@ class Group:
         self._older_feed = items
 
     def update(self) -> str:
-        """The next message: what changed, or a heartbeat when nothing did."""
+        """The next message: what changed, a heartbeat when nothing did, a snapshot when everything may have."""
         self.seq += 1
+        if self._start_over:
+            self._start_over = self._changed = False
+            return to_json(self.snapshot_message()).decode()
         kind: MessageKind = "update" if self._changed else "heartbeat"
         starts = sorted(self._unsent)
         feed = [feed_item(operation) for operation in reversed(self._unsent_feed)]

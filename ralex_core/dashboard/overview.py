@@ -106,7 +106,6 @@ class Overviews:
         usage = ask(lambda: usage_over_time(store, scope, bucket_us))
         by_tier = ask(lambda: cost_over_time(store, scope, "tier", bucket_us))
         by_model = ask(lambda: cost_over_time(store, scope, "model", bucket_us))
-        tiers = ask(lambda: breakdown(store, scope, "tier"))
         drifts = ask(lambda: drift(store, scope, daily=False))
         resources = ask(lambda: resource_series(store, window, bucket_us))
         today = ask(lambda: self.today(view.filters))
@@ -142,7 +141,6 @@ class Overviews:
                 usage=usage_series(usage.result(), starts, bucket_us),
             ),
             models=[breakdown_view(row, "model", view) for row in models.result()],
-            tiers=[breakdown_view(row, "tier", view) for row in tiers.result()],
             busiest=[breakdown_view(row, "name", view) for row in names.result()],
             feed=[feed_item(operation) for operation in feed.result().rows],
             resources=Resources(
