@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from ralex_core.collection.importers import fields
-from ralex_core.collection.importers.aider_sessions import EDIT, EXCEPTION, SECOND_US, SEND, Event, Sessions, by_user
+from ralex_core.collection.importers.aider_sessions import (
+    EDIT,
+    EXCEPTION,
+    LAUNCHING,
+    SECOND_US,
+    SEND,
+    Event,
+    Sessions,
+    by_user,
+)
 from ralex_core.collection.importers.base import ImportOptions, Machine, Memory
 from ralex_core.collection.importers.lines import LineImporter, LineParser
 from ralex_core.errors import InvalidOperation
@@ -133,8 +142,10 @@ class _Parser(LineParser):
         if name == SEND:
             cost = fields.money(properties.get("cost"), "cost")
             total = fields.money(properties.get("total_cost"), "total_cost")
-        content = fields.canonical(record)
-        identity = derived_id(NAME, user or "", str(time_s), content, self._ordinals.next(content))
+        identity = ""
+        if operation is not None or name in LAUNCHING:
+            content = fields.canonical(record)
+            identity = derived_id(NAME, user or "", str(time_s), content, self._ordinals.next(content))
         if operation is not None:
             operation = operation._replace(
                 operation_id=identity,

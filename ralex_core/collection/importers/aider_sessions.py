@@ -37,6 +37,8 @@ SEND = "message_send"
 EXCEPTION = "message_send_exception"
 EXIT = "exit"
 UNDO = "command_undo"
+LAUNCHING = (LAUNCH, *STARTED_SESSION, START)
+"""Events that may open a session although they are no operations, and so need an id."""
 
 
 class Event(NamedTuple):
@@ -46,6 +48,7 @@ class Event(NamedTuple):
     user: str | None
     time_s: int
     id: str
+    """Of the operation, and of the session it may open; empty for events that do neither."""
     operation: Operation | None
     """The operation it stands for, before the session it belongs to is known."""
     cost: Decimal | None = None

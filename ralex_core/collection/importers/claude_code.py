@@ -230,7 +230,7 @@ class _Parser(LineParser):
         at = fields.time_us(record.get("timestamp"), "timestamp", None)
         context = self._context(record)
         said = _text_of(message.get("content"))
-        status = fields.whole(record.get("apiErrorStatus"), "apiErrorStatus")
+        status = fields.http_status(record.get("apiErrorStatus"), "apiErrorStatus")
         found = _API_STATUS.search(said)
         parent_at = self._parent_moment(record)
         started_at = parent_at if parent_at is not None and parent_at < at else at
@@ -246,7 +246,7 @@ class _Parser(LineParser):
             trace_id=context.trace,
             span_id=operation_id[:16],
             error_type=_error_type(record.get("error"), said),
-            http_status=status or (int(found[1]) if found else None),
+            http_status=status or fields.http_status(int(found[1]) if found else None, "status"),
             service=SOURCE,
             project=context.project,
             client="terminal",

@@ -15,10 +15,11 @@ from ralex_core.errors import InvalidOperation
 from ralex_core.model.money import decimal_text, parse_usd
 from ralex_core.model.operation import Operation, derived_id
 
-MAX_TEXT = 512
-"""Characters kept of a name, model, path or id."""
+MAX_TEXT = 500
+"""Characters kept of a name, model or path, as many as the native door takes of a name."""
+MAX_ID = 128
 MAX_COUNT = 10**15
-EARLIEST_US = 631_152_000_000_000  # 1990: an epoch in other units than assumed lands before it
+EARLIEST_US = 946_684_800_000_000  # 2000: an epoch in other units than assumed lands before it
 LATEST_US = 4_102_444_800_000_000  # 2100
 
 
@@ -32,7 +33,7 @@ def _no_constant(name: str) -> NoReturn:
 
 # Made once: the module functions make a new one on every call that is given an option.
 _exact = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
-_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+_spelled_out = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
 def json_object(raw: bytes, *, exact: bool = True) -> dict[str, Any]:
@@ -50,7 +51,10 @@ def json_object(raw: bytes, *, exact: bool = True) -> dict[str, Any]:
 
 def canonical(record: Mapping[str, Any]) -> str:
     """The record as text that does not depend on key order or spacing, for ids."""
-    return _sorted.encode(record)
+    try:
+        return orjson.dumps(record, default=str, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        return _spelled_out.encode(record)  # numbers beyond 64 bits and lone surrogates
 
 
 def clean_text(value: str) -> str:
@@ -67,6 +71,17 @@ def text(record: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str):
         raise InvalidOperation(f"{key} must be text, not {type(value).__name__}")
     return clean_text(value.strip()) or None
+
+
+def identifier(value: str) -> str:
+    """An id that every door takes: a longer one is replaced by its digest."""
+    return value if len(value) <= MAX_ID else derived_id(value)
+
+
+def http_status(value: object, name: str) -> int | None:
+    """A status code; what is none is None."""
+    code = whole(value, name)
+    return code if code is not None and 100 <= code <= 599 else None
 
 
 def count(record: Mapping[str, Any], key: str) -> int | None:
@@ -165,7 +180,7 @@ def _epoch_us(value: Decimal, name: str) -> int:
 
 def _in_range(moment: int, name: str) -> int:
     if not EARLIEST_US <= moment < LATEST_US:
-        raise InvalidOperation(f"{name} lies outside the years 1990 to 2100")
+        raise InvalidOperation(f"{name} lies outside the years 2000 to 2100")
     return moment
 
 

@@ -18,6 +18,8 @@ NAME = "files"
 MAX_ATTRIBUTE_TEXT = 128
 """Longer texts of columns that stand for no field are prose, and left out."""
 REMEMBERED_ROWS = 1000
+MAX_DURATION = 10**8
+"""Seconds; a longer duration, three years, is in another unit."""
 
 WELL_KNOWN: Mapping[str, tuple[str, ...]] = {
     "operation_id": ("operation_id", "id", "request_id", "generation_id"),
@@ -127,7 +129,7 @@ class Mapper:
         layout = self._assign(columns)
         if "started_at" not in layout and "started_at" not in self._constants:
             raise ConfigError(
-                "No column says when operations started. Name it with --map started_at=COLUMN; "
+                "No column says when operations started. Name it with --column started_at=COLUMN; "
                 f"columns are: {', '.join(columns)}."
             )
         return layout
@@ -240,6 +242,9 @@ def _check_parts(values: Mapping[str, Any]) -> None:
     parts = (values.get("cache_read_tokens") or 0) + (values.get("cache_write_tokens") or 0)
     if total is not None and parts > total:
         raise InvalidOperation(f"input_tokens {total} must include the cached parts, which are {parts}")
+    reasoning, output = values.get("reasoning_tokens"), values.get("output_tokens")
+    if reasoning is not None and output is not None and reasoning > output:
+        raise InvalidOperation(f"output_tokens {output} must include reasoning_tokens, which are {reasoning}")
     written = values.get("cache_write_1h_tokens")
     if written is not None and written > (values.get("cache_write_tokens") or 0):
         raise InvalidOperation("cache_write_1h_tokens must be a part of cache_write_tokens")
@@ -260,10 +265,10 @@ def _read_count(value: object, field: str) -> int | None:
     return fields.whole(_finite(value, field), field)
 
 
-def _read_real(value: object, field: str) -> float:
+def _read_real(value: object, field: str, limit: int = MAX_DURATION) -> float:
     number = _finite(value, field)
-    if not 0 <= number <= 10**12:
-        raise InvalidOperation(f"{field} must be from 0 to 10^12, got {number}")
+    if not 0 <= number <= limit:
+        raise InvalidOperation(f"{field} must be from 0 to {limit}, got {number}")
     return float(number)
 
 
@@ -272,6 +277,23 @@ def _finite(value: object, field: str) -> Decimal:
     if not number.is_finite():
         raise InvalidOperation(f"{field} must be finite")
     return number
+
+
+def _read_milliseconds(value: object, field: str) -> float:
+    return _read_real(value, field, MAX_DURATION * 1000)
+
+
+def _read_attempt(value: object, field: str) -> int | None:
+    return _read_count(value, field) or 1
+
+
+def _read_http_status(value: object, field: str) -> int | None:
+    return fields.http_status(_finite(value, field), field)
+
+
+def _read_id(value: object, field: str) -> str | None:
+    text = str(value).strip()
+    return fields.clean_text(fields.identifier(text)) or None
 
 
 def _read_money(value: object, field: str) -> Decimal | None:
@@ -302,11 +324,12 @@ def _one_of(known: Mapping[str, str]) -> Callable[[object, str], str]:
 _READERS: Mapping[str, Callable[[object, str], Any]] = {
     **{name: _read_count for name in FIELDS if name.endswith("_tokens")},
     **{name: _read_money for name in FIELDS if name.endswith("_usd")},
-    "duration_ms": _read_real,
+    **dict.fromkeys(("operation_id", "trace_id", "span_id", "parent_span_id"), _read_id),
+    "duration_ms": _read_milliseconds,
     "duration_s": _read_real,
-    "ttft_ms": _read_real,
-    "http_status": _read_count,
-    "attempt": _read_count,
+    "ttft_ms": _read_milliseconds,
+    "http_status": _read_http_status,
+    "attempt": _read_attempt,
     "succeeded": _read_flag,
     "status": _one_of(_STATUS),
     "kind": _one_of({kind: kind for kind in KINDS}),

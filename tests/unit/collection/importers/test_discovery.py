@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from ralex_core.collection.importers.discover import discover, looked_in
+from ralex_core.collection.importers.discovery import discover, looked_in
 from ralex_core.collection.importers.registry import all_importers
 from tests.support.importing import Bench, write_lines
 from tests.unit.collection.importers.test_claude_code import answer, prompt

@@ -11,7 +11,7 @@ from ralex_core.storage.state import Cursor, StateStore
 
 
 @dataclass(frozen=True, slots=True)
-class FoundLogs:
+class Found:
     """The logs of one assistant."""
 
     source: str
@@ -29,7 +29,7 @@ class FoundLogs:
     """One sentence: what is taken from these files, and what is not."""
 
 
-def discover(importers: Sequence[Importer], machine: Machine, state: StateStore | None = None) -> list[FoundLogs]:
+def discover(importers: Sequence[Importer], machine: Machine, state: StateStore | None = None) -> list[Found]:
     """One entry per source that has logs here, in the order of the importers. With `state`, what was read is known."""
     found = (_found(importer, machine, state) for importer in importers)
     return [logs for logs in found if logs is not None]
@@ -41,7 +41,7 @@ def looked_in(importers: Sequence[Importer], machine: Machine) -> list[str]:
     return list(dict.fromkeys(_short(root, machine) for root in roots))
 
 
-def _found(importer: Importer, machine: Machine, state: StateStore | None) -> FoundLogs | None:
+def _found(importer: Importer, machine: Machine, state: StateStore | None) -> Found | None:
     roots = tuple(dict.fromkeys(root for root in importer.roots(machine) if root.exists()))
     cursors = {} if state is None else {cursor.path: cursor for cursor in state.cursors(importer.name)}
     files = total = new = 0
@@ -57,7 +57,7 @@ def _found(importer: Importer, machine: Machine, state: StateStore | None) -> Fo
         times.append(status.st_mtime_ns // 1000)
     if not files:
         return None
-    return FoundLogs(importer.name, importer.title, roots, files, total, new, min(times), max(times), importer.reads)
+    return Found(importer.name, importer.title, roots, files, total, new, min(times), max(times), importer.reads)
 
 
 def _unread(size: int, cursor: Cursor | None) -> int:
