@@ -256,7 +256,7 @@ async def test_the_day_ends_at_local_midnight(clock: ManualClock, tmp_path: Path
     hub = LiveHub(clock, Settings(home=tmp_path, timezone="Pacific/Auckland"))  # UTC+13 in January
     hub.publish([make_operation("a", started_at=NOW - 1, cost_usd=Decimal(3))])
     assert (await snapshot(hub))["metrics"]["costs"]["today"]["cost_usd"] == "3"
-    clock.advance(23 * 3600)
+    clock.advance(23 * 3600 + 60)
     hub.publish([make_operation("b", started_at=clock.now_us() - 1, cost_usd=Decimal(1))])
     today = (await snapshot(hub))["metrics"]["costs"]["today"]
     assert today["cost_usd"] == "1"
