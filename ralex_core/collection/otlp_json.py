@@ -95,9 +95,12 @@ def _events(events: Any) -> list[Event]:
 def _attributes(holder: JsonObject, *, keep_content: bool) -> list[Attribute]:
     found: list[Attribute] = []
     for pair in _objects(holder, "attributes"):
-        key = pair.get("key")
-        if isinstance(key, str):
-            found.append(attribute_of(key, _plain(pair.get("value")), keep_content=keep_content))
+        key, value = pair.get("key"), pair.get("value")
+        if type(key) is not str:
+            continue
+        text: Any = cast(JsonObject, value).get("stringValue") if type(value) is dict else None
+        plain = text if type(text) is str else _plain(value)
+        found.append(attribute_of(key, plain, keep_content=keep_content))
     return found
 
 
