@@ -124,7 +124,9 @@ class _Parser(LineParser):
 
     def _settle(self) -> None:
         # The lines read so far are the revision: what a longer log says of a message replaces what a shorter said.
-        for user, events in by_user(self._second).items():
+        second = self._second
+        groups = {second[0].user or "": second} if len(second) == 1 else by_user(second)
+        for user, events in groups.items():
             if user not in self._users:
                 self._users[user] = Sessions(user)
             self._done += self._users[user].take(events, self._lines)

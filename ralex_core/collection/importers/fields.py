@@ -59,6 +59,8 @@ def canonical(record: Mapping[str, Any]) -> str:
 
 def clean_text(value: str) -> str:
     """At most `MAX_TEXT` characters that every store can keep: no NUL, no lone surrogates."""
+    if value.isprintable() and value.isascii() and len(value) <= MAX_TEXT:
+        return value  # almost always
     cut = value[:MAX_TEXT].replace("\x00", "")
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()
 
@@ -92,6 +94,8 @@ def count(record: Mapping[str, Any], key: str) -> int | None:
 def whole(value: object, name: str) -> int | None:
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= MAX_COUNT:
+        return value
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT:
         number = int(value)
         if number == value:
@@ -141,6 +145,8 @@ def time_us(value: object, name: str, zone: tzinfo | None) -> int:
                 raise InvalidOperation(f"{name} is not a time: {value[:40]!r}") from None
             return _epoch_us(number, name)
         return moment_us(moment, name, zone)
+    if type(value) is int:
+        return _epoch_us(value, name)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return _epoch_us(Decimal(str(value)), name)
     if value is None:
@@ -167,8 +173,8 @@ def _number(value: str) -> Decimal | None:
         return None
 
 
-def _epoch_us(value: Decimal, name: str) -> int:
-    if not value.is_finite():
+def _epoch_us(value: Decimal | int, name: str) -> int:
+    if isinstance(value, Decimal) and not value.is_finite():
         raise InvalidOperation(f"{name} is not a time: {value}")
     # Seconds until 2100 stay below 5·10^9, and each finer unit is a thousand times larger.
     size = abs(value)
