@@ -4,7 +4,7 @@
  */
 
 import { el, paint, setText } from "./dom.js";
-import { bucketLabel, clock } from "./format.js";
+import { bucketLabel, clock, fixedZone } from "./format.js";
 import { isolated, stack } from "./series.js";
 
 /** @typedef {import("uplot")} Plot */
@@ -153,7 +153,7 @@ export class TimeChart {
         { show: !spec.hideTime, stroke: ink, font: FONT, size: 26, gap: 6, space: 64, grid: { show: false }, ticks: { show: false },
           values: (_, splits, _axis, _space, step) => splits.map((value) => timeTick(value, step, spec.zone)) },
         { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, grid: { stroke: line, width: 1 }, ticks: { show: false },
-          values: (_, splits, _axis, _space, step) => splits.map((value) => tickText(value, step, splits, spec)) },
+          values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : tickText(value, step, splits, spec))) },
       ],
       series: [{}, ...this.drawn.map((item) => this.seriesOptions(item))],
       ...(spec.kind === "lines" && this.data.series.length > 1 ? { bands: [{ series: /** @type {[number, number]} */ ([this.data.series.length, 1]), fill: () => paint("var(--chart-band)") }] } : {}),
@@ -268,6 +268,11 @@ export class TimeChart {
     this.host.setAttribute("aria-label", `${this.spec.label}. Arrow keys read values; the table button shows all.`);
   }
 
+  /** Without a value above 0, the scale means nothing. */
+  isEmpty() {
+    return !this.data.series.some((item) => item.values.some((value) => value));
+  }
+
   /** Says why a chart is empty. @param {string | null} text */
   setNone(text) {
     this.none.hidden = text === null;
@@ -322,9 +327,10 @@ export function dataTable(data, columns, zone) {
 
 /** @param {number} seconds @param {string} zone */
 function zoneDate(seconds, zone) {
-  const date = new Date(seconds * 1000);
+  const known = fixedZone(zone);
+  const date = new Date(seconds * 1000 + known.shiftMs);
   try {
-    return uPlot.tzDate(date, zone);
+    return uPlot.tzDate(date, known.zone);
   } catch {
     return date; // a zone the browser does not know: its own is the next best
   }

@@ -31,6 +31,21 @@ function showFields() {
   items[0]?.focus();
 }
 
+/** @typedef {{value: string, operations: number}} Value */
+
+/** The server answers at most this many; from there on it is asked again for what was typed. */
+const ANSWERED = 100;
+const TYPING_MS = 200;
+
+/** @param {string} param @param {string} typed @returns {Promise<Value[]>} */
+function ask(param, typed) {
+  const query = new URLSearchParams(scopeOnly(location.search));
+  query.delete(param); // alternatives of the field itself stay on offer
+  query.set("field", param);
+  if (typed) query.set("q", typed);
+  return api(`/api/v1/filters?${query}`);
+}
+
 /** @param {string} param */
 async function showValues(param) {
   const label = FILTERS.find((field) => field.param === param)?.label ?? param;
@@ -38,34 +53,43 @@ async function showValues(param) {
   const list = el("div", { class: "menu-list" });
   fill(input, list);
   input.focus();
-  const scope = new URLSearchParams(scopeOnly(location.search));
-  scope.delete(param); // alternatives of the field itself stay on offer
-  /** @type {{value: string, operations: number}[]} */
+  /** @type {Value[]} */
   let values = [];
-  try {
-    const answer = await api(`/api/v1/filters?field=${param}&${scope}`);
-    values = Array.isArray(answer) ? answer : (answer?.values ?? []);
-  } catch (error) {
-    list.replaceChildren(el("p", { class: "menu-note tone-bad" }, error instanceof Error ? error.message : String(error)));
-    return;
-  }
   const render = () => list.replaceChildren(...rows(param, label, values, input.value));
-  input.addEventListener("input", render);
+  const load = async () => {
+    const typed = input.value;
+    try {
+      const found = await ask(param, typed);
+      if (input.value !== typed) return;
+      values = found;
+      render();
+    } catch (error) {
+      list.replaceChildren(el("p", { class: "menu-note tone-bad" }, error instanceof Error ? error.message : String(error)));
+    }
+  };
+  await load();
+  const complete = values.length < ANSWERED;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let waiting;
+  input.addEventListener("input", () => {
+    render();
+    clearTimeout(waiting);
+    if (!complete) waiting = setTimeout(() => void load(), TYPING_MS);
+  });
   input.addEventListener("keydown", (event) => {
     const first = list.querySelector("button");
     if (event.key === "Enter" && first) first.click();
   });
-  render();
 }
 
-/** @param {string} param @param {string} label @param {{value: string, operations: number}[]} values @param {string} typed */
+/** @param {string} param @param {string} label @param {Value[]} values @param {string} typed */
 function rows(param, label, values, typed) {
-  const found = match(values, typed, (item) => item.value).slice(0, 100);
+  const found = match(values, typed, (item) => item.value).slice(0, ANSWERED);
   if (!found.length) return [el("p", { class: "menu-note" }, values.length ? "Nothing matches." : `No operation in this range names a ${label.toLowerCase()}.`)];
   return found.map((item) => {
     const active = hasFilter(location.search, param, item.value);
     return el("button", { type: "button", class: "menu-item", "aria-pressed": String(active), onclick: () => choose(param, item.value, active) },
-      el("span", { class: "clip", title: item.value }, item.value), active ? icon("check") : el("span", { class: "muted" }, count(item.operations)));
+      el("span", { class: "clip", title: item.value }, item.value || "not known"), active ? icon("check") : el("span", { class: "muted" }, count(item.operations)));
   });
 }
 

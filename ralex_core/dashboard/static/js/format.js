@@ -113,10 +113,22 @@ export function ago(timeUs, nowUs) {
  * @returns {{year: string, month: string, day: string, hour: string, minute: string, second: string, weekday: string, monthName: string}}
  */
 export function clock(timeMs, zone) {
-  const parts = Object.fromEntries(zoned(zone).formatToParts(new Date(timeMs)).map((part) => [part.type, part.value]));
+  const known = fixedZone(zone);
+  const parts = Object.fromEntries(zoned(known.zone).formatToParts(new Date(timeMs + known.shiftMs)).map((part) => [part.type, part.value]));
   const at = (/** @type {string} */ name) => parts[name] ?? "";
   return { year: at("year"), month: at("month"), day: at("day"), hour: at("hour"), minute: at("minute"), second: at("second"), weekday: at("weekday"),
     monthName: MONTHS[Number(at("month")) - 1] ?? "" };
+}
+
+/**
+ * A zone as every browser takes it: an offset such as "UTC+02:00", which not all know, becomes UTC and a shift.
+ * @param {string} zone
+ * @returns {{zone: string, shiftMs: number}}
+ */
+export function fixedZone(zone) {
+  const [, sign, hours, minutes] = /^UTC([+-])(\d\d):(\d\d)$/.exec(zone) ?? [];
+  if (!sign) return { zone, shiftMs: 0 };
+  return { zone: "UTC", shiftMs: (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000 };
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -130,7 +142,7 @@ function zoned(zone) {
     /** @type {Intl.DateTimeFormatOptions} */
     const options = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", weekday: "short", hourCycle: "h23" };
     try {
-      format = new Intl.DateTimeFormat("en-US", { ...options, timeZone: zone.replace(/^UTC([+-])/, "$1") });
+      format = new Intl.DateTimeFormat("en-US", { ...options, timeZone: zone });
     } catch {
       format = new Intl.DateTimeFormat("en-US", options);
     }

@@ -40,8 +40,8 @@ let fresh = 0;
 function onMessage(message) {
   syncClock(message.at);
   const boot = current();
-  const watchable = boot.range && boot.range.key !== "custom";
-  if (message.kind === "update" && watchable) fresh += message.feed.length;
+  const range = boot.range;
+  if (message.kind === "update" && range && range.key !== "custom") fresh += message.feed.filter((item) => item.started_us >= range.start_us).length;
   const link = document.getElementById("fresh");
   if (!link || !fresh) return;
   link.hidden = false;

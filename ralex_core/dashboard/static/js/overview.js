@@ -15,7 +15,7 @@ const context = { zone: boot.timezone, onZoom: zoom, onReset: reset };
 const spend = new SpendPanel(/** @type {Element} */ (document.querySelector('[data-chart="spend"]')), context);
 const latency = new LatencyPanel(/** @type {Element} */ (document.querySelector('[data-chart="latency"]')), context);
 const feed = new Feed(/** @type {HTMLElement} */ (document.getElementById("feed")), nowUs, boot.timezone);
-let host = new Host(boot.overview?.resources.series ?? {});
+let host = makeHost();
 const series = new LiveSeries();
 /** Whether something happened since the last refresh. */
 let changed = false;
@@ -36,6 +36,16 @@ function reset() {
 
 function isLive() {
   return boot.range?.live === true;
+}
+
+function makeHost() {
+  return new Host(boot.overview?.resources.series ?? {}, isLive());
+}
+
+/** Whether an operation belongs in the feed: the live view shows the latest there are, the others what is theirs. @param {number} startedUs */
+function inRange(startedUs) {
+  const range = boot.range;
+  return !range || range.live || (startedUs >= range.start_us && (range.key !== "custom" || startedUs < range.end_us));
 }
 
 /** @returns {{fromUs: number, toUs: number}} */
@@ -81,8 +91,8 @@ function drawLive(message) {
 function onMessage(message) {
   syncClock(message.at);
   series.take(message);
-  feed.take(message);
-  host.take(message.health.resources, isLive());
+  feed.take(message, inRange);
+  host.take(message.health.resources);
   showToday(message);
   if (message.kind !== "heartbeat") changed = true;
   if (message.health.demo !== boot.demo) location.reload();
@@ -111,7 +121,7 @@ indicator?.addEventListener("click", () => live?.togglePause());
 function refresh() {
   if (document.hidden || live?.pausedByUser || !changed) return;
   changed = false;
-  void visit(location.href, { push: false, quiet: true, skip: ["feed"] });
+  void visit(location.href, { push: false, quiet: true, skip: host.slide ? ["feed", "hosts"] : ["feed"] });
 }
 
 /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -128,7 +138,7 @@ document.addEventListener("ralex:view", () => {
   boot = current();
   if (boot.ws) live?.retarget(boot.ws);
   if (!isLive() || !wasLive || !series.performance.starts.length) drawStored();
-  if (!wasLive || !isLive()) host = new Host(boot.overview?.resources.series ?? {});
+  if (!wasLive || !isLive()) host = makeHost();
   schedule();
 });
 

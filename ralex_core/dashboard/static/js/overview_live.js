@@ -2,7 +2,7 @@
 
 import { el, setText, swatch } from "./dom.js";
 import { UNKNOWN, ago, bytes, count, exact, ms, percent, rate, ratio, usd } from "./format.js";
-import { mergeFeed, sparkPath, thin, total, upsert } from "./series.js";
+import { sparkPath, thin, total, upsert } from "./series.js";
 
 /** @typedef {import("./types.js").LiveMessage} LiveMessage */
 /** @typedef {import("./types.js").FeedItem} FeedItem */
@@ -112,31 +112,32 @@ export function basisText(basis) {
   return (/** @type {const} */ (["billed", "computed", "reported", "unknown"])).filter((name) => basis[name]).map((name) => `${name} ${count(basis[name])}`).join(" · ") || UNKNOWN;
 }
 
-/** The feed: new rows come in on top, the rest stays where it is. */
+/** The feed: rows come in where their time belongs, newest on top, and the rest stays where it is. */
 export class Feed {
   /** @param {HTMLElement} list @param {() => number} nowUs @param {string} zone */
   constructor(list, nowUs, zone) {
     this.list = list;
     this.nowUs = nowUs;
     this.zone = zone;
-    /** @type {FeedItem[]} */
-    this.items = [];
   }
 
-  /** @param {LiveMessage} message */
-  take(message) {
-    const snapshot = message.kind === "snapshot";
-    if (!message.feed.length && !snapshot) return;
+  /** @param {LiveMessage} message @param {(startedUs: number) => boolean} inRange */
+  take(message, inRange) {
     const shown = new Set([...this.list.children].map((row) => row.getAttribute("data-key")));
-    this.items = mergeFeed(message.feed, snapshot ? [] : this.items, FEED_ROWS);
-    if (!this.items.length) return; // nothing in 15 minutes: what the page was made with is the latest there is
+    const fresh = message.feed.filter((item) => !shown.has(item.operation_id) && inRange(item.started_us));
+    if (!fresh.length) return;
     document.getElementById("feed-empty")?.remove();
-    const fresh = this.items.filter((item) => !shown.has(item.operation_id));
     const scrolled = this.list.scrollTop;
     const before = this.list.scrollHeight;
-    this.list.prepend(...fresh.map((item) => this.row(item, !snapshot)));
+    fresh.forEach((item) => this.insert(item, message.kind !== "snapshot"));
     if (scrolled > 0) this.list.scrollTop = scrolled + this.list.scrollHeight - before;
     while (this.list.children.length > FEED_ROWS) this.list.lastElementChild?.remove();
+  }
+
+  /** An import brings operations of long ago: they are new here, but not the latest. @param {FeedItem} item @param {boolean} isNew */
+  insert(item, isNew) {
+    const older = [...this.list.children].find((row) => Number(row.querySelector("time")?.dataset.us) < item.started_us);
+    this.list.insertBefore(this.row(item, isNew), older ?? null);
   }
 
   /** @param {FeedItem} item @param {boolean} isNew */
@@ -153,33 +154,35 @@ export class Feed {
   }
 }
 
-/** Resources of the host: the last reading in words, the last minutes as lines. */
+/** Resources of the host: the last reading in words, its course as a line. */
 export class Host {
-  /** @param {Record<string, (number | null)[]>} series what the page was made with */
-  constructor(series) {
-    this.series = Object.fromEntries(Object.entries(series).filter(([, values]) => Array.isArray(values)).map(([name, values]) => [name, [...values]]));
+  /** @param {Record<string, (number | null)[]>} series what the page was made with @param {boolean} slide whether the lines go on with each reading */
+  constructor(series, slide) {
+    const known = (series.cpu_ratio ?? []).filter((value) => value !== null).length;
+    this.slide = slide || known < 3; // a monitor that was just started has no course to show yet: it is drawn as it comes
+    this.series = slide ? { ...series } : {};
     this.lastAt = "";
   }
 
-  /** @param {import("./types.js").ResourcePoint | null} now @param {boolean} slide whether the lines go on with each reading */
-  take(now, slide) {
+  /** @param {import("./types.js").ResourcePoint | null} now */
+  take(now) {
     if (!now || now.sampled_at === this.lastAt) return;
     this.lastAt = now.sampled_at;
     const memory = now.memory_used_bytes / now.memory_total_bytes;
-    this.show("cpu", percent(now.cpu_ratio), now.load_1m === null ? "" : `load ${now.load_1m.toFixed(2)}`, "cpu_ratio", slide ? now.cpu_ratio : undefined);
-    this.show("memory", percent(memory), `${bytes(now.memory_used_bytes)} of ${bytes(now.memory_total_bytes)}`, "memory_used_ratio", slide ? memory : undefined);
-    this.show("disk", percent(now.disk_used_bytes / now.disk_total_bytes), `${bytes(now.disk_write_bytes_s)}/s written`, "disk_write_bytes_s", slide ? now.disk_write_bytes_s : undefined);
-    this.show("network", `${bytes(now.net_received_bytes_s)}/s`, `${bytes(now.net_sent_bytes_s)}/s sent`, "net_received_bytes_s", slide ? now.net_received_bytes_s : undefined);
+    this.show("cpu", percent(now.cpu_ratio), now.load_1m === null ? "" : `load ${now.load_1m.toFixed(2)}`, "cpu_ratio", now.cpu_ratio);
+    this.show("memory", percent(memory), `${bytes(now.memory_used_bytes)} of ${bytes(now.memory_total_bytes)}`, "memory_used_ratio", memory);
+    this.show("disk", percent(now.disk_used_bytes / now.disk_total_bytes), `${bytes(now.disk_write_bytes_s)}/s written`, "disk_write_bytes_s", now.disk_write_bytes_s);
+    this.show("network", `${bytes(now.net_received_bytes_s)}/s`, `${bytes(now.net_sent_bytes_s)}/s sent`, "net_received_bytes_s", now.net_received_bytes_s);
     setText(document.querySelector('[data-host="note"]'), `monitor ${percent(now.process_cpu_ratio)} CPU, ${bytes(now.process_rss_bytes)}`);
   }
 
-  /** @param {string} key @param {string} value @param {string} detail @param {string} column @param {number | null | undefined} point */
+  /** @param {string} key @param {string} value @param {string} detail @param {string} column @param {number | null} point */
   show(key, value, detail, column, point) {
     const node = document.querySelector(`.host[data-host="${key}"]`);
     if (!node) return;
     setText(node.querySelector(".host-value"), value);
     setText(node.querySelector(".host-detail"), detail);
-    if (point === undefined) return;
+    if (!this.slide) return;
     const values = [...(this.series[column] ?? []), point].slice(-HOST_POINTS);
     this.series[column] = values;
     node.querySelector("path")?.setAttribute("d", sparkPath(values));

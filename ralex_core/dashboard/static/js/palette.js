@@ -38,16 +38,15 @@ function commands() {
     { title: "Show the keys", hint: "?", icon: "help", run: () => act("keys") },
     ...(current().demo ? [{ title: "Remove demo data", hint: "Demo", icon: "flask", run: () => act("remove-demo") }] : []),
   ];
-  return [...pages.map((page) => ({ ...page, icon: page.icon === "connect" ? "welcome" : page.icon === "api" ? "docs" : page.icon })), ...ranges, ...filters, ...rest];
+  return [...pages, ...ranges, ...filters, ...rest];
 }
 
 /** Models and projects in the view, as filters. @returns {Promise<Command[]>} */
 async function values() {
   const scope = scopeOnly(location.search).slice(1);
   const lists = await Promise.all(["project", "model", "user"].map(async (param) => {
-    const answer = await api(`/api/v1/filters?field=${param}&${scope}`).catch(() => []);
     /** @type {{value: string}[]} */
-    const found = Array.isArray(answer) ? answer : (answer?.values ?? []);
+    const found = await api(`/api/v1/filters?field=${param}&${scope}`).catch(() => []);
     return found.slice(0, 60).map((item) => ({
       title: item.value, hint: `Filter: ${param}`, icon: "filter",
       run: () => void visit(new URL(withFilter(location.search, param, item.value), location.href).href) }));

@@ -80,10 +80,11 @@ export function scopeOnly(query) {
   return text(kept);
 }
 
-/** The query a GET form would send, without the fields left empty. @param {Iterable<[string, string]>} fields */
+/** The query a GET form would send, without the fields left empty; an empty filter is kept: it means "not known". @param {Iterable<[string, string]>} fields */
 export function formQuery(fields) {
   const params = new URLSearchParams();
-  for (const [name, value] of fields) if (value !== "") params.append(name, value);
+  const filters = FILTERS.map((field) => field.param);
+  for (const [name, value] of fields) if (value !== "" || filters.includes(name)) params.append(name, value);
   return text(params);
 }
 

@@ -115,17 +115,6 @@ export function upsert(old, update, keepUs, empty) {
 }
 
 /**
- * Newest first without repeats.
- * @template {{operation_id: string}} T
- * @param {T[]} fresh @param {T[]} known @param {number} most
- * @returns {T[]}
- */
-export function mergeFeed(fresh, known, most) {
-  const seen = new Set();
-  return [...fresh, ...known].filter((item) => !seen.has(item.operation_id) && seen.add(item.operation_id)).slice(0, most);
-}
-
-/**
  * Lightness steps for the members of one hue, spread so that neighbours differ.
  * @param {number} place @param {number} members
  * @returns {number} percent of the hue to keep, 100 first, the rest is mixed with the paper

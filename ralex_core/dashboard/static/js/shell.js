@@ -81,10 +81,12 @@ export function act(name) {
 async function during(name, work) {
   const buttons = [...document.querySelectorAll(`[data-action="${name}"]`)].filter((node) => node instanceof HTMLButtonElement);
   buttons.forEach((button) => (button.disabled = true));
+  root.classList.add("busy");
   try {
     await work();
   } catch (error) {
     buttons.forEach((button) => (button.disabled = false));
+    root.classList.remove("busy");
     say(error instanceof Error ? error.message : String(error));
   }
 }
@@ -159,6 +161,7 @@ function closest(target, selector) {
 document.addEventListener("click", (event) => {
   const action = closest(event.target, "[data-action]")?.getAttribute("data-action");
   if (action) {
+    event.preventDefault(); // some are forms that also work without scripts
     act(action);
     return;
   }

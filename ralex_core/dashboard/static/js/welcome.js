@@ -22,7 +22,10 @@ const POLL_MS = 500;
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const source = target?.closest("[data-import]")?.getAttribute("data-import");
-  if (source) void startImport(source);
+  if (source) {
+    event.preventDefault(); // the form around it is for pages without scripts
+    void startImport(source);
+  }
   const copy = target?.closest("[data-copy]");
   if (copy) void copyCode(copy);
   const tab = target?.closest('[role="tab"]');
