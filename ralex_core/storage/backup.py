@@ -105,6 +105,26 @@ def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) 
     return contents
 
 
+def describe(archive: Path) -> BackupReport:
+    """What an archive says it holds; its contents are checked when it is restored.
+
+    Raises:
+        StoreCorrupt: it is not a backup of ours.
+    """
+    try:
+        with zipfile.ZipFile(archive) as source:
+            manifest = json.loads(source.read(MANIFEST))
+        return BackupReport(
+            str(archive),
+            archive.stat().st_size,
+            manifest["operations"],
+            manifest["first_at"],
+            manifest["last_at"],
+        )
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise StoreCorrupt(f"{archive} is not a Ralex Monitor backup, or is damaged. Use another one.") from error
+
+
 def restore(settings: Settings, archive: Path, force: bool = False) -> RestoreReport:
     """Put a backup's files into the data directory. What was there is moved aside, never deleted.
 

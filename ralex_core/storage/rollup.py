@@ -104,62 +104,73 @@ def mark_dirty(
 def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int, *, coarse: bool = True) -> int:
     """Rebuild dirty minutes, and with `coarse` hours and days, inside the caller's transaction; returns how many."""
     minutes = dirty.of("minute")
-    _rebuild(connection, "minute", None, minutes)
+    _rebuild(connection, "minute", minutes)
     if not coarse:
         connection.execute("delete from dirty where grain = 'minute'")
         return len(minutes)
     hours = dirty.of("hour")
     days = sorted({aligned(hour, "day") for hour in hours})
-    _rebuild(connection, "hour", "minute", [hour for hour in hours if hour >= floor_us])
-    _rebuild(connection, "hour", None, [hour for hour in hours if hour < floor_us])
-    _rebuild(connection, "day", "hour", days)
+    _rebuild(connection, "hour", [hour for hour in hours if hour >= floor_us], "minute")
+    _rebuild(connection, "hour", [hour for hour in hours if hour < floor_us])
+    _rebuild(connection, "day", days, "hour")
     connection.execute("delete from dirty")
     return len(minutes) + len(hours) + len(days)
 
 
 def forget_minutes(connection: duckdb.DuckDBPyConnection, floor_us: int) -> None:
     """Drop per-minute rollups before `floor_us`; hours keep what they held."""
-    tables = [f"rollup_{cube.name}_minute" for cube in SUM_CUBES]
-    tables += [f"latency_{cube.name}_minute" for cube in LATENCY_CUBES]
+    tables = [f"rollup_{cube.name}_minute" for cube in SUM_CUBES if cube.by_minute]
+    tables += [f"latency_{cube.name}_minute" for cube in LATENCY_CUBES if cube.by_minute]
     for table in tables:
         connection.execute(f"delete from {table} where bucket < $floor", {"floor": floor_us})
     connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)})
 
 
-def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, source: str | None, buckets: list[int]) -> None:
-    """Delete and refill `buckets` of one grain from a finer grain, or (source None) from the operations."""
+def _rebuild(connection: duckdb.DuckDBPyConnection, grain: str, buckets: list[int], finer: str | None = None) -> None:
+    """Delete and refill `buckets` of one grain, from the `finer` grain where the cube has it, else from operations."""
     if not buckets:
         return
+    for cube in SUM_CUBES:
+        if grain in cube.grains:
+            source = f"rollup_{cube.name}_{finer}" if finer in cube.grains else None
+            _refill(connection, f"rollup_{cube.name}_{grain}", grain, buckets, source, cube.dimensions)
+    for cube in LATENCY_CUBES:
+        if grain in cube.grains:
+            source = f"latency_{cube.name}_{finer}" if finer in cube.grains else None
+            _refill(connection, f"latency_{cube.name}_{grain}", grain, buckets, source, cube.dimensions, bins=True)
+
+
+def _refill(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    grain: str,
+    buckets: list[int],
+    source: str | None,
+    dimensions: tuple[str, ...],
+    *,
+    bins: bool = False,
+) -> None:
     size = GRAINS_US[grain]
-    parameters: dict[str, Any] = {"low": buckets[0], "high": buckets[-1] + size}
     time = "bucket" if source else "started_at"
-    chosen = in_target = ""
+    parameters: dict[str, Any] = {"low": buckets[0], "high": buckets[-1] + size}
+    chosen = in_table = ""
     if len(buckets) * size < parameters["high"] - parameters["low"]:  # there are holes between them
         parameters["buckets"] = buckets
         listed = "(select unnest($buckets::BIGINT[]))"
-        chosen, in_target = f" and {time} // {size} * {size} in {listed}", f" and bucket in {listed}"
-    bucket = f"{time} // {size} * {size} as bucket_start"
-    where = f"where {time} >= $low and {time} < $high{chosen}"
-    measures = _FROM_ROLLUP if source else _FROM_OPERATIONS
-    for cube in SUM_CUBES:
-        dimensions = ", ".join(cube.dimensions)
-        table = f"rollup_{cube.name}_{grain}"
-        connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_target}", parameters)
-        connection.execute(
-            f"insert into {table} select {bucket}, {dimensions}, {measures} "
-            f"from {f'rollup_{cube.name}_{source}' if source else 'operations'} {where} "
-            f"group by bucket_start, {dimensions}",
-            parameters,
-        )
-    bin_column, count = ("bin", "sum(n)::BIGINT") if source else ("duration_bin", "count(*)")
-    timed = "" if source else " and duration_ms is not null"
-    for cube in LATENCY_CUBES:
-        dimensions = ", ".join(cube.dimensions)
-        table = f"latency_{cube.name}_{grain}"
-        connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_target}", parameters)
-        connection.execute(
-            f"insert into {table} select {bucket}, {dimensions}, {bin_column}, {count} "
-            f"from {f'latency_{cube.name}_{source}' if source else 'operations'} {where}{timed} "
-            f"group by bucket_start, {dimensions}, {bin_column}",
-            parameters,
-        )
+        chosen, in_table = f" and {time} // {size} * {size} in {listed}", f" and bucket in {listed}"
+    keys = ["bucket_start", *dimensions]
+    if not bins:
+        values = _FROM_ROLLUP if source else _FROM_OPERATIONS
+    elif source:
+        keys.append("bin")
+        values = "sum(n)::BIGINT"
+    else:
+        keys.append("duration_bin")
+        values = "count(*)"
+        chosen += " and duration_ms is not null"
+    connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_table}", parameters)
+    connection.execute(
+        f"insert into {table} select {time} // {size} * {size} as bucket_start, {', '.join(keys[1:])}, {values} "
+        f"from {source or 'operations'} where {time} >= $low and {time} < $high{chosen} group by {', '.join(keys)}",
+        parameters,
+    )

@@ -48,6 +48,13 @@ class Cube(NamedTuple):
 
     name: str
     dimensions: tuple[str, ...]
+    by_minute: bool = True
+    """False for cubes with nearly as many rows a minute as operations: hours are their finest grain."""
+
+    @property
+    def grains(self) -> tuple[str, ...]:
+        """The grains it is kept in, finest first."""
+        return tuple(GRAINS_US) if self.by_minute else tuple(GRAINS_US)[1:]
 
     def covers(self, columns: set[str]) -> bool:
         return columns <= set(self.dimensions)
@@ -57,8 +64,8 @@ SUM_CUBES = (
     Cube("model", ("kind", "project", "provider", "model", "tier")),
     Cube("name", ("kind", "name", "project")),
     Cube("client", ("kind", "client", "project")),
-    Cube("user", ("kind", "user_id", "model", "tier")),
-    Cube("session", ("kind", "session_id")),
+    Cube("user", ("kind", "user_id", "model", "tier"), by_minute=False),
+    Cube("session", ("kind", "session_id"), by_minute=False),
 )
 """Sums, smallest first. Several narrow cubes and not one wide one: the product of all dimensions is as many rows as
 there are operations. A question across two of them (one user's operation names) reads the operations."""
@@ -68,8 +75,8 @@ LATENCY_CUBES = (
     Cube("project", ("kind", "project")),
     Cube("name", ("kind", "name")),
     Cube("model", ("kind", "provider", "model", "tier")),
-    Cube("user", ("kind", "user_id")),
-    Cube("project_model", ("kind", "project", "provider", "model", "tier")),
+    Cube("user", ("kind", "user_id"), by_minute=False),
+    Cube("project_model", ("kind", "project", "provider", "model", "tier"), by_minute=False),
 )
 """Latency histograms, smallest first."""
 
@@ -161,6 +168,8 @@ def ddl() -> list[str]:
             (LATENCY_CUBES, "latency", {"bin": "SMALLINT", "n": "BIGINT"}),
         ):
             for cube in cubes:
+                if grain not in cube.grains:
+                    continue
                 keys = {"bucket": "BIGINT"} | dict.fromkeys(cube.dimensions, "VARCHAR")
                 statements.append(_table(f"{prefix}_{cube.name}_{grain}", keys | values))
     return statements

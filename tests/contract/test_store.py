@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ralex_core.clock import ManualClock
+from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US, HOUR_US, Filters, Scope, Window
 from ralex_core.storage import queries
 from ralex_core.storage.duckdb_store import DuckDBStore
@@ -127,26 +128,56 @@ def test_rollups_equal_the_operations_after_late_data_in_any_order(open_store: O
     seed=st.integers(0, 10_000),
     start=st.integers(0, 3 * DAY_US),
     length=st.integers(1, 3 * DAY_US),
+    filters=st.sampled_from(
+        [
+            Filters(),
+            Filters(project=("alpha",)),
+            Filters(project=("beta", ""), model=("gpt-4o",)),
+            Filters(tier=("cheap", "")),
+            Filters(user_id=("ann", "çelik")),
+            Filters(session_id=("s1", "s7")),
+            Filters(user_id=("ben",), project=("alpha",)),
+        ]
+    ),
+    hours_behind=st.booleans(),
 )
 def test_any_window_is_answered_exactly(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, start: int, length: int
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    start: int,
+    length: int,
+    filters: Filters,
+    hours_behind: bool,
 ) -> None:
     path = tmp_path_factory.mktemp("windows") / "t.duckdb"
-    store = DuckDBStore(path, clock=ManualClock(T0 + 4 * DAY_US))
+    store = DuckDBStore(path, clock=ManualClock(T0 + 4 * DAY_US), minute_rollup_days=5 if hours_behind else 2)
     try:
         operations = random_operations(seed, 300, span_us=3 * DAY_US)
-        store.write(operations)
+        store.write(operations[:200])
         store.refresh_rollups()
-        window = Window(T0 + start, T0 + start + length)
-        inside = [op for op in operations if window.start_us <= op.started_at < window.end_us]
-        found = queries.totals(store, Scope(window))
+        store.write(operations[200:])
+        store.refresh_rollups(coarse=not hours_behind)
+        scope = Scope(Window(T0 + start, T0 + start + length), filters)
+        inside = [op for op in operations if matches(op, scope)]
+        found = queries.totals(store, scope)
         assert found.operations == len(inside)
         assert found.cost_usd == sum((op.cost_usd or 0 for op in inside), Decimal(0))
         assert found.quarantined_count == sum(op.quarantine is not None for op in inside)
-        by_model = queries.breakdown(store, Scope(window), "model", limit=50)
-        assert sum(row.operations for row in by_model) == sum(op.kind == "llm" for op in inside)
+        for by, kinds in (("model", ("llm",)), ("name", ("llm", "tool", "task", "db")), ("user_id", None)):
+            rows = queries.breakdown(store, scope, by, limit=50)  # type: ignore[arg-type]
+            assert sum(row.operations for row in rows) == sum(kinds is None or op.kind in kinds for op in inside)
+        bucket = queries.bucket_for(scope.window)
+        assert sum(row.operations for row in queries.usage_over_time(store, scope, bucket)) == len(inside)
+        timed = sum(op.kind == "llm" and op.duration_ms is not None for op in inside)
+        assert sum(row.operations for row in queries.latency_over_time(store, scope, bucket)) == timed
     finally:
         store.close()
+
+
+def matches(operation: Operation, scope: Scope) -> bool:
+    """The definition of a scope, told without SQL."""
+    inside = scope.window.start_us <= operation.started_at < scope.window.end_us
+    return inside and all((getattr(operation, column) or "") in values for column, values in scope.filters.items())
 
 
 def test_rollups_survive_a_close_before_they_were_refreshed(open_store: Open) -> None:

@@ -39,10 +39,15 @@ def bucket_for(window: Window, target: int = 180) -> int:
 
 
 def segments(
-    window: Window, minute_floor_us: int, *, coarse_until_us: int = 1 << 62, bucket_us: int | None = None
+    window: Window,
+    minute_floor_us: int,
+    *,
+    coarse_until_us: int = 1 << 62,
+    bucket_us: int | None = None,
+    grains: Sequence[str] = tuple(GRAINS_US),
 ) -> list[Segment]:
     """Cut a window, coarse grains first. With `bucket_us`, only grains that fit whole into such a bucket are used."""
-    grains = [grain for grain, size in GRAINS_US.items() if bucket_us is None or bucket_us % size == 0]
+    grains = [grain for grain in grains if bucket_us is None or bucket_us % GRAINS_US[grain] == 0]
     found: list[Segment] = []
     _cut(window.start_us, window.end_us, grains, minute_floor_us, coarse_until_us, found)
     return found
@@ -96,7 +101,13 @@ class _Plan(NamedTuple):
 def _planned(store: Store, scope: Scope, cubes: Sequence[Cube], columns: set[str], bucket_us: int | None) -> _Plan:
     cube = next((cube for cube in cubes if cube.covers(columns)), None)
     if cube is not None:
-        cut = segments(scope.window, store.minute_floor_us, coarse_until_us=store.coarse_until_us, bucket_us=bucket_us)
+        cut = segments(
+            scope.window,
+            store.minute_floor_us,
+            coarse_until_us=store.coarse_until_us,
+            bucket_us=bucket_us,
+            grains=cube.grains,
+        )
         return _Plan(cube, cut)
     window = _around_sessions(store, scope) if scope.filters.session_id else scope.window
     return _Plan(None, [Segment(None, window.start_us, window.end_us)])
