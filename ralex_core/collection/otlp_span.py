@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from ralex_core.collection import semconv
+from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS
 from ralex_core.collection.otlp_usage import NO_USAGE, count_of, milliseconds_of, usage_of, usd_of
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import OUTCOMES, Operation, Pricing
@@ -21,7 +22,8 @@ MAX_TEXT = 256
 """Characters of a name, an id or a model. Longer text in such a field is a mistake, and would widen every page."""
 MAX_MESSAGE = 500
 MAX_ATTEMPT = 1_000_000
-MAX_TIME_NS = 2**63 - 1
+FIRST_NS, LAST_NS, LONGEST_NS = FIRST_US * 1000, LAST_US * 1000, round(MAX_DURATION_MS * 1e6)
+"""The native door's limits: what lies outside is in the wrong unit, and would stretch every page about all time."""
 STATUS_OK, STATUS_ERROR = 1, 2
 SPAN_KIND_SERVER = 2
 
@@ -106,7 +108,7 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
         InvalidOperation: times that cannot be; the message names the span and the reason.
     """
     trace_id, span_id, parent_span_id, name, span_kind, start_ns, end_ns, status_code, _, events = span
-    if not 0 < start_ns <= end_ns <= MAX_TIME_NS:
+    if not FIRST_NS <= start_ns <= end_ns <= LAST_NS or end_ns - start_ns > LONGEST_NS:
         raise InvalidOperation(_time_problem(name, start_ns, end_ns))
 
     values = origin.values.copy()
@@ -345,4 +347,6 @@ def _time_problem(name: str, start_ns: int, end_ns: int) -> str:
         return f"{label} has no end time: it never ended"
     if end_ns < start_ns:
         return f"{label} ends before it starts"
-    return f"{label} has a time after the year 2262"
+    if end_ns - start_ns > LONGEST_NS:
+        return f"{label} lasts longer than three years"
+    return f"{label} is not between the years 2000 and 2100: times are nanoseconds since 1970"

@@ -14,13 +14,14 @@ from fastapi import FastAPI
 
 from ralex_core.collection.intake import Intake
 from ralex_core.collection.otlp_http import otlp_router
+from ralex_core.collection.otlp_span import FIRST_NS, LAST_NS
 from ralex_core.config import Settings
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.queries import operation as stored_operation
 from ralex_core.storage.writer import BatchWriter
-from tests.support.spans import json_bytes, make_request, make_span
+from tests.support.spans import START_NS, json_bytes, make_request, make_span
 
 OPERATION_ID = "5b8efff798038103eee19b7ec3c1b174"
 
@@ -111,7 +112,7 @@ async def test_a_request_sent_twice_in_either_encoding_is_stored_once(monitor: M
 async def test_nothing_a_sender_writes_keeps_the_store_from_taking_it(
     monitor: Monitor, attributes: dict[str, Any]
 ) -> None:
-    request = make_request(make_span("strange \x00 name", attributes, duration_ms=10**9))
+    request = make_request(make_span("strange \x00 name", attributes, duration_ms=10**10))
     response = await monitor.post(request.SerializeToString(), "application/x-protobuf")
     assert (response.status_code, response.content) == (200, b"")
     assert stored_operation(monitor.store, OPERATION_ID) is not None
@@ -119,9 +120,10 @@ async def test_nothing_a_sender_writes_keeps_the_store_from_taking_it(
 
 
 async def test_spans_at_the_edges_of_time_are_stored(monitor: Monitor) -> None:
-    first = make_span("first", start_ns=1, end_ns=2, span_id=b"\x01" * 8)
-    last = make_span("last", start_ns=2**63 - 2, end_ns=2**63 - 1, span_id=b"\x02" * 8)
-    longest = make_span("longest", start_ns=1, end_ns=2**63 - 1, span_id=b"\x03" * 8)
+    year = 366 * 86_400 * 10**9
+    first = make_span("first", start_ns=FIRST_NS, end_ns=FIRST_NS, span_id=b"\x01" * 8)
+    last = make_span("last", start_ns=LAST_NS, end_ns=LAST_NS, span_id=b"\x02" * 8)
+    longest = make_span("longest", end_ns=START_NS + 3 * year, span_id=b"\x03" * 8)
     response = await monitor.post(make_request(first, last, longest).SerializeToString(), "application/x-protobuf")
     assert (response.status_code, response.content) == (200, b"")
     assert monitor.store.query("select count(*) from operations") == [(3,)]
