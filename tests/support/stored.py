@@ -25,20 +25,22 @@ def rollup_disagreements(home: Path) -> list[tuple[object, ...]]:
     """
     found: list[tuple[object, ...]] = []
     with duckdb.connect(str(home / "telemetry.duckdb"), read_only=True) as connection:
-        for grain, width in GRAINS_US.items():
-            for cube in SUM_CUBES:
+        for cube in SUM_CUBES:
+            for grain in cube.grains:
                 rolled = "(sum(operations), sum(input_tokens), sum(cost_usd))"
                 counted = "(count(*), coalesce(sum(input_tokens), 0), coalesce(sum(cost_usd), 0))"
-                found += _differences(connection, f"rollup_{cube.name}_{grain}", width, rolled, counted, "true")
-            for cube in LATENCY_CUBES:
+                found += _differences(connection, f"rollup_{cube.name}_{grain}", grain, rolled, counted, "true")
+        for cube in LATENCY_CUBES:
+            for grain in cube.grains:
                 table = f"latency_{cube.name}_{grain}"
-                found += _differences(connection, table, width, "sum(n)", "count(*)", "duration_ms is not null")
+                found += _differences(connection, table, grain, "sum(n)", "count(*)", "duration_ms is not null")
     return found
 
 
 def _differences(
-    connection: duckdb.DuckDBPyConnection, table: str, width: int, rolled: str, counted: str, where: str
+    connection: duckdb.DuckDBPyConnection, table: str, grain: str, rolled: str, counted: str, where: str
 ) -> list[tuple[object, ...]]:
+    width = GRAINS_US[grain]
     return connection.execute(
         f"""
         with rolled as (
