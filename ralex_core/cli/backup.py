@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,21 +23,22 @@ def backup(
     del home
     from ralex_core.cli.remote import running_server
     from ralex_core.config import load_settings
-    from ralex_core.storage.backup import as_json
+    from ralex_core.storage.backup import as_json, describe
     from ralex_core.storage.backup import backup as write_backup
 
     settings, target = load_settings(), file.expanduser().absolute()
     with error_console().status("Writing the backup …"):
         server = running_server(settings)
         if server is None:
-            report: dict[str, Any] = as_json(write_backup(settings, target))
+            report = write_backup(settings, target)
         else:
-            report = server.post("/api/v1/backup", {"path": str(target)})
+            server.download("/api/v1/backup", target)
+            report = describe(target)
     if json:
-        print_json(report)
+        print_json(as_json(report))
         return
-    span = f", {report['first_at']} to {report['last_at']}" if report["first_at"] else ""
-    console().print(f"{report['path']}: {report['operations']:,} operations{span}, {report['bytes'] / 1e6:,.1f} MB")
+    span = f", {report.first_at} to {report.last_at}" if report["first_at"] else ""
+    console().print(f"{report.path}: {report.operations:,} operations{span}, {report.bytes / 1e6:,.1f} MB")
 
 
 def restore(
@@ -61,10 +62,10 @@ def restore(
     if server is not None:
         raise StoreLocked(f"The server at {server.url} uses {settings.home}. Stop it, then restore.")
     with error_console().status("Restoring …"):
-        report = as_json(read_backup(settings, file.expanduser().absolute(), force))
+        report = read_backup(settings, file.expanduser().absolute(), force)
     if json:
-        print_json(report)
+        print_json(as_json(report))
         return
-    console().print(f"{report['home']}: {report['operations']:,} operations, as of {report['created_at']}")
-    if report["kept"]:
-        console().print(f"What was there before is kept in {report['kept']}")
+    console().print(f"{report.home}: {report.operations:,} operations, as of {report.created_at}")
+    if report.kept:
+        console().print(f"What was there before is kept in {report.kept}")

@@ -119,8 +119,8 @@ def _way_in(settings: Settings) -> Generator[tuple[Door, StateStore]]:
         with open_stores(settings) as stores:
             yield stores.data.intake, stores.state
     else:
-        with closing(server), closing(StateStore(settings.state_path)) as state:
-            yield ServerDoor(server), state
+        with closing(ServerDoor(server)) as door, closing(StateStore(settings.state_path)) as state:
+            yield door, state
 
 
 @contextmanager

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
 from ralex_core.cli.wire import as_line
 from ralex_core.config import Settings
-from ralex_core.errors import IntakeFull, RalexError, ServerUnreachable
+from ralex_core.errors import ConfigError, IntakeFull, RalexError, ServerUnreachable
 from ralex_core.model.operation import Operation
 from ralex_core.runtime.server_file import read_server_file
 from ralex_core.storage.telemetry import WriteResult
 
 PROBE_TIMEOUT_S = 10.0
 """A server that runs answers its status within this, or is taken for hung."""
+COPY_BYTES = 1 << 20
 ANSWER_TIMEOUT_S = 300.0
 """A backup of a large store is the slowest answer there is."""
 
@@ -55,40 +59,87 @@ class RunningServer:
         headers = {"Content-Type": "application/x-ndjson", "X-Ralex-Door": door}
         return self._ask("POST", "/api/v1/operations", lines, headers)
 
+    def send_patiently(self, lines: bytes, door: str = "api") -> dict[str, Any]:
+        """`send`, again whenever a full server says to, until it takes them."""
+        while True:
+            try:
+                return self.send(lines, door)
+            except IntakeFull as full:
+                sleep(full.retry_after_s)
+
+    def download(self, path: str, target: Path) -> None:
+        """Write what a POST answers to `target`, which appears under its name only when it is complete.
+
+        Raises:
+            ConfigError: the target exists, or cannot be written.
+        """
+        if target.exists():
+            raise ConfigError(f"{target} exists already. Choose another name; nothing is overwritten.")
+        partial = target.with_name(target.name + ".partial")
+        try:
+            response = self._request("POST", path, b"", {})
+            if response.status != http.client.OK:
+                _opened(self.url, response.status, response.getheader("Retry-After"), response.read())
+            try:
+                with partial.open("wb") as file:
+                    shutil.copyfileobj(response, file, COPY_BYTES)
+                partial.replace(target)
+            except OSError as error:
+                raise ConfigError(f"{target} cannot be written: {error.strerror or error}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
     def close(self) -> None:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Any:
+        response = self._request(method, path, body, headers)
         try:
-            self._connection.request(method, path, body, {**self._headers, **headers})
-            response = self._connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise ServerUnreachable(
-                f"No monitor answers at {self.url} ({error or type(error).__name__}). Start one: ralex-monitor serve"
-            ) from error
+            raise self._unreachable(error) from error
         return _opened(self.url, response.status, response.getheader("Retry-After"), answer)
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+        try:
+            self._connection.request(method, path, body, {**self._headers, **headers})
+            return self._connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServerUnreachable:
+        self._connection.close()
+        return ServerUnreachable(
+            f"No monitor answers at {self.url} ({error or type(error).__name__}). Start one: ralex-monitor serve"
+        )
 
 
 class ServerDoor:
-    """The way into storage through a running server; fulfils `importers.runner.Door`."""
+    """The way into storage through a running server; fulfils `importers.runner.Door`.
+
+    One thread sends while the caller reads on.
+    """
 
     def __init__(self, server: RunningServer) -> None:
         self._server = server
+        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sender")
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
-        """Send operations; the future is done when this returns, after the server's commit.
+        """Send operations. The future resolves after the server's commit; while its queue is full it waits.
 
-        Raises:
-            IntakeFull: the server's queue is full; nothing was taken.
-            RalexError: the server does not take one of them; the rest is stored.
+        It raises RalexError when the server does not take an operation; the others of the batch are stored then.
         """
-        done: Future[WriteResult] = Future()
+        return self._sender.submit(self._deliver, operations)
+
+    def close(self) -> None:
+        """Wait for what was submitted, and let the connection go."""
+        self._sender.shutdown()
+        self._server.close()
+
+    def _deliver(self, operations: Sequence[Operation]) -> WriteResult:
         if not operations:
-            done.set_result(WriteResult(0, 0, 0))
-            return done
-        answer = self._server.send(b"".join(map(as_line, operations)), "importer")
+            return WriteResult(0, 0, 0)
+        answer = self._server.send_patiently(b"".join(map(as_line, operations)), "importer")
         wrong = [one for one in answer["rejected"] if EXPIRED_MARK not in one["reason"]]
         if wrong:
             first: dict[str, Any] = wrong[0]
@@ -98,8 +149,7 @@ class ServerDoor:
             )
         taken = answer["accepted"] + answer["duplicates"]
         expired = len(operations) - taken
-        done.set_result(WriteResult(answer["accepted"], 0, answer["duplicates"], expired=expired))
-        return done
+        return WriteResult(answer["accepted"], 0, answer["duplicates"], expired=expired)
 
 
 def running_server(settings: Settings) -> RunningServer | None:

@@ -45,7 +45,7 @@ def simulate(
     clock, team = SystemClock(), Team(seed)
     now_us = clock.now_us()
     server = _server(url) if send or url else None
-    deliver: Callable[[bytes], None] = _print if server is None else lambda lines: _deliver(server, lines)
+    deliver: Callable[[bytes], object] = _print if server is None else server.send_patiently
     stream = chain(past(team, now_us, days, rate, clock, sleep), present(team, now_us, clock, sleep) if live else ())
     given = 0
     try:
@@ -76,17 +76,3 @@ def _server(url: str | None) -> RunningServer:
 def _print(lines: bytes) -> None:
     sys.stdout.buffer.write(lines)
     sys.stdout.buffer.flush()
-
-
-def _deliver(server: RunningServer, lines: bytes) -> None:
-    """Send until it is taken; a full server says when to try again."""
-    from time import sleep
-
-    from ralex_core.errors import IntakeFull
-
-    while True:
-        try:
-            server.send(lines)
-            return
-        except IntakeFull as full:
-            sleep(full.retry_after_s)

@@ -18,6 +18,7 @@ import uvicorn
 from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.errors import ConfigError
+from ralex_core.runtime.backup_route import backup_router
 from ralex_core.runtime.runtime import Runtime
 from ralex_core.runtime.server_file import remove_server_file, server_url, write_server_file
 
@@ -81,8 +82,10 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             runtime.demo_start()
         if import_found:
             runtime.import_found()
+        app = create_app(runtime)
+        app.include_router(backup_router(runtime))
         config = uvicorn.Config(
-            create_app(runtime),
+            app,
             log_level="warning",
             access_log=False,
             ws_per_message_deflate=False,
