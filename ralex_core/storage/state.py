@@ -248,6 +248,12 @@ class StateStore:
         with self._read() as connection:
             return connection.scalar(_recall, {"source": source, "key": key})
 
+    def memories(self, source: str) -> dict[str, str]:
+        """Everything an importer remembered."""
+        statement = sa.select(_memory.c.key, _memory.c.value).where(_memory.c.source == source)
+        with self._read() as connection:
+            return {row.key: row.value for row in connection.execute(statement)}
+
     # --- audit log ---------------------------------------------------------------------------------------------
 
     def audit(self, action: str, subject: str, detail: Mapping[str, Any] | str | None = None) -> None:

@@ -29,9 +29,11 @@ class Position:
     """What the importer carries over, as JSON: open sessions, unfinished responses; of these no text that was
     typed or answered."""
 
-    def as_json(self) -> str:
+    def as_json(self, version: int = 1) -> str:
+        """The position as text; `version` is the importer's `state_version`."""
         return json.dumps(
             {
+                "version": version,
                 "offset": self.offset,
                 "line": self.line,
                 "head": self.head,
@@ -42,8 +44,10 @@ class Position:
         )
 
     @staticmethod
-    def from_json(text: str) -> Position:
-        return Position(**json.loads(text))
+    def from_json(text: str, version: int = 1) -> Position:
+        """What `as_json` wrote; the beginning when another version of the importer wrote it."""
+        saved = json.loads(text)
+        return Position(**saved) if saved.pop("version") == version else Position()
 
 
 class Reject(NamedTuple):
@@ -139,6 +143,11 @@ class Importer(Protocol):
     @property
     def reads(self) -> str:
         """One sentence: what is taken from its logs, and what is not."""
+        ...
+
+    @property
+    def state_version(self) -> int:
+        """Raised when `Position.state` changes its form: logs are then read from their beginning once."""
         ...
 
     def roots(self, machine: Machine) -> Sequence[Path]:

@@ -58,6 +58,7 @@ class LineImporter(ABC):
     name: str
     title: str
     reads: str
+    state_version: int = 1
     suffixes: tuple[str, ...] = (".jsonl", ".jsonl.gz")
 
     @abstractmethod

@@ -25,6 +25,9 @@ MAX_IN_FLIGHT_OPERATIONS = 8000
 MAX_IN_FLIGHT_CHUNKS = 64
 """Together they let the writer commit many small files at once, and bound what a crash makes us read again."""
 
+SINGLE_LOOKUPS = 200
+"""A run that remembers more than this loads the whole memory: 100 µs a lookup add up, a follower's few do not."""
+
 Resume = Literal["auto", "always", "never"]
 """Where to start in a file that was read before: `always` where it ended; `never`, at the beginning; `auto`, where
 it ended if it was found in a directory or the last run was interrupted, at the beginning if it was named itself."""
@@ -114,14 +117,23 @@ class _RunMemory:
     def __init__(self, source: str, state: StateStore) -> None:
         self._source = source
         self._state = state
-        self._stored = state.remembers(source)
+        self._lookups_left = SINGLE_LOOKUPS if state.remembers(source) else None
+        """How many keys are still asked for one by one; None: everything stored is in `_known`."""
         self._known: dict[str, str] = {}
         self._new: dict[str, str] = {}
 
     def recall(self, key: str) -> str | None:
         value = self._known.get(key)
-        if value is None and self._stored:
-            value = self._state.recall(self._source, key)
+        if value is not None or self._lookups_left is None:
+            return value
+        if self._lookups_left == 0:
+            self._known = self._state.memories(self._source) | self._known
+            self._lookups_left = None
+            return self._known.get(key)
+        self._lookups_left -= 1
+        value = self._state.recall(self._source, key)
+        if value is not None:
+            self._known[key] = value
         return value
 
     def remember(self, key: str, value: str) -> None:
@@ -215,7 +227,9 @@ class ImportRun:
         return any(path == root or root in path.parents for root in self._roots)
 
     def _hand_over(self, file: _File) -> None:
-        start = Position() if file.earlier is None else Position.from_json(file.earlier.position)
+        start = Position()
+        if file.earlier is not None:
+            start = Position.from_json(file.earlier.position, self._importer.state_version)
         self.report.files += 1
         try:
             for chunk in self._importer.read(file.path, start, final=file.final, memory=self._memory):
@@ -294,7 +308,7 @@ class ImportRun:
         return Cursor(
             source=self._importer.name,
             path=str(file.path),
-            position=chunk.position.as_json(),
+            position=chunk.position.as_json(self._importer.state_version),
             size=file.size,
             modified_at=file.modified_at,
             complete=chunk.last and file.final,

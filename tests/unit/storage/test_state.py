@@ -67,6 +67,7 @@ def test_what_an_importer_remembers_is_kept_with_its_cursor(path: Path) -> None:
     assert store.remembers("claude-code")
     assert (store.recall("claude-code", "msg_1"), store.recall("claude-code", "msg_2")) == ("a", "c")
     assert store.recall("aider", "msg_1") is None
+    assert store.memories("claude-code") == {"msg_1": "a", "msg_2": "c"}
 
 
 def test_forgetting_a_source_leaves_the_others(path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ralex_core.collection.importers.base import ImportOptions, Machine, NoMemory, Position
 from ralex_core.collection.importers.claude_code import ClaudeCodeImporter
+from ralex_core.collection.importers.runner import SINGLE_LOOKUPS
 from ralex_core.model.operation import Operation
 from tests.support.importing import Bench, read_all, read_growing, write_lines
 from tests.support.intake import MemoryIntake
@@ -226,6 +227,17 @@ def test_a_sidechain_replay_is_the_message_it_repeats_and_the_original_wins(tmp_
     assert (operation.output_tokens, operation.feature) == (50, "main")
     if not replay_first:
         assert bench.intake.of_kind("tool") == []
+
+
+def test_hundreds_of_replayed_messages_are_recognised_in_a_later_run(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for name, sidechain in (("main", False), ("side", True)):
+        lines = [
+            answer(n, f"{name}{n}", None, message_id=f"msg_{n}", request_id=f"{name}_{n}", isSidechain=sidechain)
+            for n in range(SINGLE_LOOKUPS + 50)
+        ]
+        report = bench.run(IMPORTER, write_lines(tmp_path / f"{name}.jsonl", lines))
+    assert (report.imported, report.duplicates) == (0, SINGLE_LOOKUPS + 50)
 
 
 def test_an_original_in_several_lines_stays_one_operation_after_its_replay(tmp_path: Path) -> None:

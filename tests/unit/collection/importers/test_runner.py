@@ -203,6 +203,22 @@ def test_another_file_in_a_known_files_place_is_read_from_the_start(bench: Bench
     assert (cursor.lines, cursor.imported) == (3, 3)
 
 
+class NewerImporter(AiderImporter):
+    """Carries over something else than the version before it did."""
+
+    state_version = 2
+
+
+def test_a_log_read_by_another_version_of_the_importer_is_read_from_the_start(bench: Bench, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    write_lines(logs / "a.jsonl", [command(1), command(2)])
+    bench.run(IMPORTER, logs)
+    with (logs / "a.jsonl").open("a") as file:
+        file.write(json.dumps(command(3)) + "\n")
+    report = bench.run(NewerImporter(ImportOptions()), logs)
+    assert (report.read, report.imported, report.duplicates) == (3, 1, 2)
+
+
 def test_a_file_that_does_not_exist_is_named(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="There is no file or directory"):
         bench.run(IMPORTER, tmp_path / "nowhere.jsonl")
