@@ -15,7 +15,7 @@ from bench.figure import Figure, p95, report, timed_ms
 from bench.reference import measured
 from tests.support.server import HOST, Server, ask, running
 
-RANGES = ("15m", "1h", "24h", "7d", "30d")
+RANGES = ("live", "1h", "24h", "7d", "30d", "all")
 
 
 def page_ms(server: Server, path: str, repeats: int) -> list[float]:
