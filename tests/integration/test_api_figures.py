@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,17 +39,37 @@ from tests.support.operations import make_operation, random_operations
 OPERATIONS = random_operations(11, 1500, start_us=NOW_US - DAY_US + 1_000_000, span_us=DAY_US - 2_000_000)
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[SmallHost]:
-    with small_host(tmp_path, daily_budget_usd=Decimal(100)) as opened:
-        opened.found.append(SmallFound("aider", "Aider", [tmp_path / "analytics.jsonl"]))
+@contextmanager
+def filled(home: Path) -> Iterator[SmallHost]:
+    with small_host(home, daily_budget_usd=Decimal(100)) as opened:
+        opened.found.append(SmallFound("aider", "Aider", [home / "analytics.jsonl"]))
         opened.store(OPERATIONS)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallHost]:
+    """For tests that only ask."""
+    with filled(tmp_path_factory.mktemp("figures")) as opened:
         yield opened
 
 
 @pytest.fixture
 async def client(host: SmallHost) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(host) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_host(tmp_path: Path) -> Iterator[SmallHost]:
+    """For tests that change something."""
+    with filled(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_client(own_host: SmallHost) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(own_host) as opened:
         yield opened
 
 
@@ -177,54 +198,56 @@ async def test_an_empty_store_has_a_status_too(tmp_path: Path) -> None:
     assert told["cost"]["coverage_ratio"] is None
 
 
-async def test_probes_and_metrics_answer(host: SmallHost, client: httpx.AsyncClient) -> None:
-    assert (await client.get("/healthz")).json() == {"status": "ok"}
-    assert (await client.get("/readyz")).json() == {"status": "ready"}
-    host.not_ready = "The telemetry store in /secret/place does not answer"
-    answer = await client.get("/readyz")
+async def test_probes_and_metrics_answer(own_host: SmallHost, own_client: httpx.AsyncClient) -> None:
+    assert (await own_client.get("/healthz")).json() == {"status": "ok"}
+    assert (await own_client.get("/readyz")).json() == {"status": "ready"}
+    own_host.not_ready = "The telemetry store in /secret/place does not answer"
+    answer = await own_client.get("/readyz")
     assert answer.status_code == 503
     assert "/secret" not in answer.text
-    text = (await client.get("/metrics")).text
+    text = (await own_client.get("/metrics")).text
     assert f"ralex_monitor_operations_stored_total {len(OPERATIONS)}\n" in text
     assert "# TYPE ralex_monitor_queue_operations gauge" in text
     assert "ralex_monitor_process_resident_memory_bytes" in text
 
 
 async def test_found_logs_are_imported_and_paths_are_never_taken_from_a_request(
-    host: SmallHost, client: httpx.AsyncClient
+    own_host: SmallHost, own_client: httpx.AsyncClient
 ) -> None:
-    found = (await client.get("/api/v1/imports")).json()["data"]["found"]
+    found = (await own_client.get("/api/v1/imports")).json()["data"]["found"]
     assert [(row["source"], row["files"], row["bytes"]) for row in found] == [("aider", 1, 2048)]
-    answer = await client.post("/api/v1/imports", json={"source": "aider"})
+    answer = await own_client.post("/api/v1/imports", json={"source": "aider"})
     assert answer.status_code == 202
     assert answer.json()["data"]["jobs"][0]["state"] == "queued"
-    assert host.state.audit_log()[0].action == "import"
-    assert (await client.post("/api/v1/imports", json={"source": "codex"})).status_code == 404
-    assert (await client.post("/api/v1/imports", json={"source": "aider", "paths": ["/etc/passwd"]})).status_code == 422
+    assert own_host.state.audit_log()[0].action == "import"
+    assert (await own_client.post("/api/v1/imports", json={"source": "codex"})).status_code == 404
+    assert (
+        await own_client.post("/api/v1/imports", json={"source": "aider", "paths": ["/etc/passwd"]})
+    ).status_code == 422
 
 
-async def test_demo_data_is_shown_apart_and_removed(client: httpx.AsyncClient) -> None:
-    assert (await client.post("/api/v1/demo")).json() == {"data": {"active": True}}
-    assert (await client.get("/api/v1/status")).json()["operations"] == 1
-    assert (await client.get("/api/v1/live")).json()["data"]["health"]["demo"] is True
-    assert (await client.delete("/api/v1/demo")).json() == {"data": {"active": False}}
-    assert (await client.get("/api/v1/status")).json()["operations"] == len(OPERATIONS)
+async def test_demo_data_is_shown_apart_and_removed(own_client: httpx.AsyncClient) -> None:
+    assert (await own_client.post("/api/v1/demo")).json() == {"data": {"active": True}}
+    assert (await own_client.get("/api/v1/status")).json()["operations"] == 1
+    assert (await own_client.get("/api/v1/live")).json()["data"]["health"]["demo"] is True
+    assert (await own_client.delete("/api/v1/demo")).json() == {"data": {"active": False}}
+    assert (await own_client.get("/api/v1/status")).json()["operations"] == len(OPERATIONS)
 
 
-async def test_an_operation_sent_while_the_demo_is_shown_is_kept_as_real(client: httpx.AsyncClient) -> None:
-    await client.post("/api/v1/demo")
-    await client.post("/api/v1/operations", json={"name": "mine", "operation_id": "mine"})
-    assert (await client.get("/api/v1/operations/mine")).status_code == 404
-    await client.delete("/api/v1/demo")
-    assert (await client.get("/api/v1/operations/mine")).status_code == 200
+async def test_an_operation_sent_while_the_demo_is_shown_is_kept_as_real(own_client: httpx.AsyncClient) -> None:
+    await own_client.post("/api/v1/demo")
+    await own_client.post("/api/v1/operations", json={"name": "mine", "operation_id": "mine"})
+    assert (await own_client.get("/api/v1/operations/mine")).status_code == 404
+    await own_client.delete("/api/v1/demo")
+    assert (await own_client.get("/api/v1/operations/mine")).status_code == 200
 
 
-async def test_unexpected_errors_tell_nothing_but_a_request_id(host: SmallHost) -> None:
+async def test_unexpected_errors_tell_nothing_but_a_request_id(own_host: SmallHost) -> None:
     def broken() -> Any:
         raise RuntimeError("secret detail in /home/me")
 
-    host.discover = broken
-    async with client_of(host) as client:
+    own_host.discover = broken
+    async with client_of(own_host) as client:
         answer = await client.get("/api/v1/imports")
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -119,11 +119,11 @@ class SmallHost:
 
     def demo_start(self) -> None:
         if self._demo is None:
-            self._demo = self._open(self.settings.demo_dir / f"demo-{next(self._numbers)}.duckdb")
-            self.store(
-                make_operation("demo-1", name="demo work", started_at=self.clock.now_us() - 60_000_000), self._demo
-            )
-            self._demo.writer.run(lambda: self.hub.seed(self.active_store())).result()
+            demo = self._open(self.settings.demo_dir / f"demo-{next(self._numbers)}.duckdb")
+            started_at = self.clock.now_us() - 60_000_000
+            self.store(make_operation("demo-1", name="demo work", started_at=started_at), demo)
+            self._demo = demo
+            demo.writer.run(lambda: self.hub.seed(demo.store)).result()
 
     def demo_remove(self) -> None:
         demo, self._demo = self._demo, None
