@@ -37,6 +37,11 @@ class Figure:
             text += f" {_number(self.ratio):>7} × better than {self.reference_name} ({_number(self.reference)})"
         return text
 
+    def row(self, command: str) -> str:
+        """The figure as a row of docs/performance.md."""
+        compared = "" if self.ratio is None else f"{_number(self.ratio)} × better than {self.reference_name}"
+        return f"| {self.what} | {_number(self.value)} {self.unit}".rstrip() + f" | {compared} | `{command}` |"
+
 
 def _number(value: float) -> str:
     if abs(value) >= 1000:
