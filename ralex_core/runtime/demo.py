@@ -45,7 +45,7 @@ class Demo:
         data.writer.flush()
         self.data = data
         self._thread = threading.Thread(
-            target=self._fill, args=(data, days, LiveTeam(team, now_us)), name="demo", daemon=True
+            target=self._fill, args=(data, days, LiveTeam(team, now_us, never_idle=True)), name="demo", daemon=True
         )
         self._thread.start()
         return data

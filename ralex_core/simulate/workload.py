@@ -49,11 +49,22 @@ def history(team: Team, now_us: int, days: int = HISTORY_DAYS) -> Iterator[list[
         yield [operation for operation in simulate(team, window) if end_us(operation) <= now_us]
 
 
-class LiveTeam:
-    """The team at work from `start_us` on: hands out each operation once, when it has finished."""
+QUIET_US = 20_000_000
+"""The longest a team that is never idle has nothing to show."""
+EXTRA_SESSION = 1000
+"""Where the numbers of sessions begin that fill a quiet hour, past those of any day."""
 
-    def __init__(self, team: Team, start_us: int) -> None:
+
+class LiveTeam:
+    """The team at work from `start_us` on: hands out each operation once, when it has finished.
+
+    With `never_idle` somebody always works, whatever the hour: whoever looks at a demo at night sees it live.
+    """
+
+    def __init__(self, team: Team, start_us: int, *, never_idle: bool = False) -> None:
         self._team = team
+        self._never_idle = never_idle
+        self._extra = 0
         self._now_us = start_us
         self._planned_until_us = start_us + 1
         self._sessions: list[SessionPlan] = []
@@ -73,10 +84,19 @@ class LiveTeam:
         while self._sessions and self._sessions[0].start_us <= now_us:
             plan = self._sessions.pop(0)
             self._open(plan, plan.start_us - 1)
+        if self._never_idle and (not self._finishing or self._finishing[0][0] > now_us + QUIET_US):
+            self._open(self._extra_session(now_us), now_us)
         finished: list[Operation] = []
         while self._finishing and self._finishing[0][0] <= now_us:
             finished.append(heapq.heappop(self._finishing)[2])
         return finished
+
+    def _extra_session(self, now_us: int) -> SessionPlan:
+        person = self._team.people[self._extra % len(self._team.people)]
+        self._extra += 1
+        day = (now_us + round(person.utc_offset_h * HOUR_US)) // DAY_US
+        # numbered by the second too, so that two runs of one day do not meet in an id
+        return SessionPlan(now_us, person, day, EXTRA_SESSION + now_us // 1_000_000)
 
     def _open(self, plan: SessionPlan, after_us: int) -> None:
         """Play a session and keep what finishes after a moment."""

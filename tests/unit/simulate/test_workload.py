@@ -302,3 +302,21 @@ def test_the_runaway_session_shows_in_its_user_s_calls(calls: list[Operation]) -
     sessions = Counter(call.session_id for call in calls if call.user_id == runaway.subject and call.name == "chat")
     wild = next(session for session in sessions if session and session.endswith("-0"))
     assert sessions[wild] > 3 * statistics.median(sessions.values())
+
+
+def test_a_team_that_is_never_idle_works_through_the_night_and_repeats_no_id() -> None:
+    start_us = MONDAY_US + 3 * HOUR_US
+    live = LiveTeam(Team(5), start_us, never_idle=True)
+    finished: list[Operation] = []
+    gaps: list[int] = []
+    last_us = start_us
+    for step in range(1, 1801):
+        now_us = start_us + step * 1_000_000
+        fresh = live.advance(now_us)
+        if fresh:
+            gaps.append(now_us - last_us)
+            last_us = now_us
+        finished += fresh
+    assert len({operation.operation_id for operation in finished}) == len(finished)
+    assert sorted(gaps)[len(gaps) * 9 // 10] <= 30_000_000
+    assert len(finished) > 200
