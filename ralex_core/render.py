@@ -99,9 +99,11 @@ def ratio(times: float | None) -> str:
 
 
 def rate(per_minute: float | None) -> str:
-    """Operations per minute without the unit: 0, 0.4, 12, 1,234."""
+    """Operations per minute without the unit: 0, <0.1, 0.4, 12, 1,234."""
     if per_minute is None:
         return UNKNOWN
+    if 0 < per_minute < 0.05:
+        return "<0.1"
     return f"{per_minute:.1f}" if 0 < per_minute < 9.95 else count(per_minute)
 
 
