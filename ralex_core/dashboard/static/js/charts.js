@@ -34,6 +34,7 @@ import { isolated, stack } from "./series.js";
  * @property {(value: number | null | undefined) => string} format exact values
  * @property {(value: number, step: number) => string} tick
  * @property {boolean} [log]
+ * @property {number[]} [steps] between ticks, where round numbers are not the round ones
  * @property {boolean} [dense] little height: ticks may stand close
  * @property {boolean} [hideTime] no time axis: the chart below has it
  * @property {(fromUs: number, toUs: number) => void} onZoom
@@ -100,7 +101,7 @@ export class TimeChart {
       return;
     }
     this.plot.setData(this.aligned(), false);
-    this.plot.batch(() => this.plot.setScale("x", { min: data.fromUs / 1e6, max: data.toUs / 1e6 }));
+    this.applySpan();
     this.describe();
     if (this.plot.cursor.idx != null && (this.plot.cursor.left ?? -1) >= 0) this.showTip();
   }
@@ -108,7 +109,20 @@ export class TimeChart {
   /** Moves the window without new data. @param {number} fromUs @param {number} toUs */
   slide(fromUs, toUs) {
     this.data = { ...this.data, fromUs, toUs };
-    this.plot.setScale("x", { min: fromUs / 1e6, max: toUs / 1e6 });
+    this.applySpan();
+  }
+
+  /** The window in seconds, widened to whole buckets at its ends: half a bar would not count in the scale. @returns {[number, number]} */
+  span() {
+    const { fromUs, toUs, bucketUs, starts } = this.data;
+    const first = starts.find((start) => start > fromUs - bucketUs) ?? fromUs;
+    const last = (starts.at(-1) ?? toUs) + bucketUs;
+    return [Math.min(fromUs, first) / 1e6, (last < toUs + bucketUs ? Math.max(toUs, last) : toUs) / 1e6];
+  }
+
+  applySpan() {
+    const [min, max] = this.span();
+    this.plot.setScale("x", { min, max });
   }
 
   /** @param {boolean} log */
@@ -146,13 +160,13 @@ export class TimeChart {
       legend: { show: false },
       tzDate: (seconds) => zoneDate(seconds, spec.zone),
       scales: {
-        x: { time: true, range: () => [this.data.fromUs / 1e6, this.data.toUs / 1e6] },
+        x: { time: true, range: () => this.span() },
         y: spec.log ? { distr: 3, log: 10, range: (_, low, high) => logRange(low, high) } : { range: (_, _low, high) => [0, high > 0 ? high * 1.06 : 1] },
       },
       axes: [
         { show: !spec.hideTime, stroke: ink, font: FONT, size: 26, gap: 6, space: 64, grid: { show: false }, ticks: { show: false },
           values: (_, splits, _axis, _space, step) => splits.map((value) => timeTick(value, step, spec.zone)) },
-        { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, grid: { stroke: line, width: 1 }, ticks: { show: false },
+        { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, ...(spec.steps && !spec.log ? { incrs: spec.steps } : {}), grid: { stroke: line, width: 1 }, ticks: { show: false },
           values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : tickText(value, step, splits, spec))) },
       ],
       series: [{}, ...this.drawn.map((item) => this.seriesOptions(item))],

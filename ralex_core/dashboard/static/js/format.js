@@ -90,9 +90,10 @@ export function ratio(times) {
   return `${fixed(times, decimalsOf(times))}×`;
 }
 
-/** Per minute without the unit: 0, 0.4, 12, 1,234. @param {Known} perMinute */
+/** Per minute without the unit: 0, <0.1, 0.4, 12, 1,234. @param {Known} perMinute */
 export function rate(perMinute) {
   if (perMinute === null || perMinute === undefined) return UNKNOWN;
+  if (perMinute > 0 && perMinute < 0.05) return "<0.1";
   return perMinute > 0 && perMinute < 9.95 ? perMinute.toFixed(1) : count(perMinute);
 }
 
