@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -182,7 +183,7 @@ def _operation(origin: Origin, span: WireSpan, attributes: _Attributes) -> Opera
             span.end_time_unix_nano,
             code,
             message,
-            (lambda: _events(span)) if span.events else None,
+            partial(_events, span) if span.events else None,
         ),
         map(attributes.__getitem__, span.attributes),
     )

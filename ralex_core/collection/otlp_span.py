@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -44,7 +45,8 @@ _PROVIDER, _REQUESTED, _MODEL = _SLOT["provider"], _SLOT["requested_model"], _SL
 _SERVICE_TIER, _REQUEST_ID = _SLOT["service_tier"], _SLOT["provider_request_id"]
 _FIRST_TOKEN_AT, _TTFT_S, _TTFT_MS = _SLOT["first_token_at"], _SLOT["ttft_s"], _SLOT["ttft_ms"]
 _HTTP_STATUS, _ATTEMPT, _COST = _SLOT["http_status"], _SLOT["attempt"], _SLOT["cost_usd"]
-_NO_CALL = (None,) * 12
+_NO_CALL = (None,) * (Operation._fields.index("billed_usd") + 1 - Operation._fields.index("provider"))
+_NOTHING_MORE = [None] * (len(semconv.SLOTS) - _VALUE)
 _NOT_PRICED = (None,) * len(Pricing._fields)
 
 _INPUT, _OUTPUT, _AFTER_USAGE = _SLOT["input_tokens"], _SLOT["output_tokens"], _SLOT["cost_usd"]
@@ -131,7 +133,11 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
         if kind == "api" and values[_ROUTE] is not None:
             name = f"{values[_METHOD]} {values[_ROUTE]}" if values[_METHOD] else values[_ROUTE]
 
-    http_status = _http_status(values[_HTTP_STATUS]) if values[_HTTP_STATUS] is not None else None
+    http_status, attempt, value_usd, outcome = None, 1, None, "unknown"
+    if values[_VALUE:] != _NOTHING_MORE:
+        http_status, attempt, value_usd = _numbers(values)
+    if values[_OUTCOME] is not None and values[_OUTCOME] in OUTCOMES:
+        outcome = values[_OUTCOME]
     status, error_type = "ok", values[_ERROR_TYPE]
     if status_code == STATUS_ERROR or error_type is not None or values[_SUCCEEDED] is not None:
         status, error_type = _status(span, values, http_status, kept)
@@ -159,12 +165,12 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
             ttft_ms,
             error_type,
             http_status,
-            min(count_of(values[_ATTEMPT]) or 1, MAX_ATTEMPT) if values[_ATTEMPT] is not None else 1,
+            attempt,
             *values[_FIRST_OF_IDENTITY:_AFTER_IDENTITY],
             *call,
             *_NOT_PRICED,
-            values[_OUTCOME] if values[_OUTCOME] in OUTCOMES else "unknown",
-            usd_of(values[_VALUE]) if values[_VALUE] is not None else None,
+            outcome,
+            value_usd,
             "otlp",
             origin.source,
             request_id,
@@ -330,9 +336,14 @@ def _status(span: Span, values: list[Any], http_status: int | None, kept: dict[s
     return "error", error_type
 
 
-def _http_status(value: Any) -> int | None:
-    code = count_of(value)
-    return code if code is not None and 100 <= code <= 599 else None
+def _numbers(values: list[Any]) -> tuple[int | None, int, Decimal | None]:
+    """HTTP status, attempt and value, where they are possible."""
+    code, attempt, value = count_of(values[_HTTP_STATUS]), count_of(values[_ATTEMPT]), values[_VALUE]
+    return (
+        code if code is not None and 100 <= code <= 599 else None,
+        min(attempt or 1, MAX_ATTEMPT),
+        usd_of(value) if value is not None else None,
+    )
 
 
 def _text(value: Any) -> str | None:

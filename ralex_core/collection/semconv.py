@@ -177,6 +177,7 @@ NUMBER_ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "ttft_s": ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token"),
     "ttft_ms": ("ttft_ms", "trace.metadata.openrouter.first_token_ms", "ai.response.msToFirstChunk"),
+    # Of any operation.
     "value_usd": ("ralex.value_usd",),
     "http_status": ("http.response.status_code", "http.status_code", "status_code"),
     "attempt": ("ralex.attempt", "attempt"),
