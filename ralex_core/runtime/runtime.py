@@ -26,6 +26,7 @@ from ralex_core.runtime.demo import TELEMETRY_FILE, Demo, discard
 from ralex_core.runtime.import_jobs import ImportJobs, Job
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.backup import BackupReport, backup
+from ralex_core.storage.queries import is_empty
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.telemetry import ResourceSample, Store
 from ralex_core.storage.writer import BatchWriter, CommitListener
@@ -59,6 +60,8 @@ class Runtime:
             self.state = StateStore(settings.state_path, self.clock)
             undo.callback(self.state.close)
             discard(settings)
+            if is_empty(self.data.store):
+                self.state.forget_cursors()  # they tell of operations that are gone: let imports bring them back
             self.hub.seed(self.data.store)
             self.jobs = ImportJobs(self.data.intake, self.state, settings.quarantine_dir, self.clock)
             self.jobs.start()
@@ -79,6 +82,9 @@ class Runtime:
                     intake=self.data.intake,
                     state=self.state,
                     quarantine_dir=settings.quarantine_dir,
+                    machine=self._machine,
+                    clock=self.clock,
+                    metrics=self.metrics,
                 )
                 follower.start()
                 undo.callback(follower.stop)

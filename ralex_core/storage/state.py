@@ -1,7 +1,8 @@
 """The state store: settings, import cursors and the audit log, in one SQLite file through SQLAlchemy Core.
 
-Telemetry (operations, resources, rollups) is not here; see `storage.telemetry`. The schema is made and brought
-up to date by the migrations in `state_migrations`; Alembic is imported only when there is something to migrate.
+Telemetry (operations, resources, rollups) is not here; see `storage.telemetry`. A new file is made from the tables
+below, an older one is brought up to date by the migrations in `state_migrations`, and a test holds that both give the
+same schema. Alembic (10 MB of memory) is imported only when there is something to migrate.
 Times are UTC microseconds since the epoch.
 """
 
@@ -154,7 +155,10 @@ class StateStore:
                 "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
             )
         with self._write() as connection:
-            migrate(connection, REVISIONS[-1])
+            if found is None:
+                _create(connection)
+            else:
+                migrate(connection, REVISIONS[-1])
 
     def _schema_revision(self) -> str | None:
         """The revision the file is at; None for a new file."""
@@ -269,6 +273,13 @@ class StateStore:
         with self._read() as connection:
             rows = connection.execute(statement.order_by(_audit.c.id.desc()).limit(limit))
             return [AuditEntry(*row) for row in rows]
+
+
+def _create(connection: sa.Connection) -> None:
+    """Make the tables of an empty file and note their revision where Alembic looks for it."""
+    _metadata.create_all(connection)
+    connection.execute(sa.text("create table alembic_version (version_num varchar(32) not null primary key)"))
+    connection.execute(sa.text("insert into alembic_version values (:revision)"), {"revision": REVISIONS[-1]})
 
 
 def migrate(connection: sa.Connection, target: str) -> None:

@@ -107,14 +107,36 @@ def test_threads_write_at_the_same_time_without_losing_anything(path: Path) -> N
     assert all(store.get_setting(f"{number}-{index}") == "x" for number in range(4) for index in range(20))
 
 
-def test_the_migrations_make_exactly_the_tables_the_code_uses(path: Path) -> None:
-    StateStore(path).close()
+def test_the_migrations_make_exactly_the_tables_the_code_uses(tmp_path: Path) -> None:
+    path = tmp_path / "migrated.sqlite"
     engine = sa.create_engine(f"sqlite:///{path}")
     from alembic.autogenerate import compare_metadata
 
-    with engine.connect() as connection:
+    with engine.begin() as connection:
+        state_module.migrate(connection, REVISIONS[-1])
         assert compare_metadata(MigrationContext.configure(connection), state_module._metadata) == []
     engine.dispose()
+
+
+def test_a_new_file_has_the_schema_that_migrations_make(path: Path, tmp_path: Path) -> None:
+    StateStore(path).close()
+    migrated = sa.create_engine(f"sqlite:///{tmp_path / 'migrated.sqlite'}")
+    with migrated.begin() as connection:
+        state_module.migrate(connection, REVISIONS[-1])
+    new = sa.create_engine(f"sqlite:///{path}")
+    assert _schema(new) == _schema(migrated)
+    new.dispose()
+    migrated.dispose()
+
+
+def _schema(engine: sa.Engine) -> dict[str, object]:
+    inspector = sa.inspect(engine)
+    columns = {
+        table: [(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in inspector.get_columns(table)]
+        for table in inspector.get_table_names()
+    }
+    with engine.connect() as connection:
+        return columns | {"revision": connection.scalar(sa.text("select version_num from alembic_version"))}
 
 
 def test_the_known_revisions_are_the_scripts_in_order() -> None:
@@ -181,8 +203,10 @@ def test_a_directory_in_the_files_place_is_a_configuration_error(path: Path) -> 
         StateStore(path)
 
 
-def test_opening_a_current_file_does_not_import_alembic(path: Path) -> None:
-    StateStore(path).close()
+@pytest.mark.parametrize("new", [True, False])
+def test_opening_a_new_or_current_file_does_not_import_alembic(path: Path, new: bool) -> None:
+    if not new:
+        StateStore(path).close()
     script = (
         "import sys; from pathlib import Path; from ralex_core.storage.state import StateStore; "
         f"StateStore(Path({str(path)!r})).close(); sys.exit('alembic' in sys.modules)"
