@@ -68,7 +68,10 @@ class PriceBook:
     def price_all(self, operations: Sequence[Operation]) -> list[Operation]:
         """The same operations, priced, in the same order."""
         price = self.price
-        return [with_pricing(operation, price(operation)) for operation in operations]
+        return [
+            with_pricing(operation, price(operation)) if operation.kind == "llm" else operation
+            for operation in operations
+        ]
 
     def explain(self, operation: Operation) -> PriceExplanation:
         """Why this price: the match, the bill line by line, every claim and what became of it."""

@@ -28,12 +28,7 @@ from ralex_core.storage.schema import (
 from ralex_core.storage.telemetry import Amendment, ResourceSample, WriteResult
 
 _COLUMNS = Operation._fields
-_MONEY_POSITIONS = [position for position, name in enumerate(_COLUMNS) if name in MONEY_COLUMNS]
 
-_INSERT_BATCH = (
-    f"insert into operations select {', '.join(f'{name}::{COLUMN_TYPES[name]}' for name in _COLUMNS)}, "
-    f"{DURATION_BIN} from batch"
-)
 _RESOURCES = ", ".join(f"{name}::{kind}" for name, kind in RESOURCE_COLUMNS.items())
 _INSERT_RESOURCES = f"insert into resource_samples select {_RESOURCES} from samples"
 _STORED_REVISIONS = """
@@ -190,8 +185,7 @@ class DuckDBStore:
                         connection, self._dirty, self._remove(connection, replaced, batch), self._minute_floor
                     )
             if fresh:
-                self._register(connection, fresh)
-                connection.execute(_INSERT_BATCH)
+                self._insert(connection, fresh)
                 times = [operation.started_at for operation in fresh]
                 rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
         self._dirty.persisted()
@@ -207,7 +201,7 @@ class DuckDBStore:
         )
 
     def _stored_revisions(self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]) -> dict[str, int]:
-        self._register(connection, batch, ("operation_id",))
+        connection.register("batch", {"operation_id": _object_array([op.operation_id for op in batch])})
         times = [operation.started_at for operation in batch]
         rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
         return dict(rows)
@@ -223,21 +217,22 @@ class DuckDBStore:
         ).fetchall()
         return [row[0] for row in rows]
 
-    def _register(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        operations: list[Operation],
-        columns: Sequence[str] = _COLUMNS,
-    ) -> None:
-        """Show the operations to DuckDB as the table `batch`: object arrays are its fastest way in from Python rows."""
-        if columns is _COLUMNS:
-            data: list[Any] = list(zip(*operations, strict=True))
-            for position in _MONEY_POSITIONS:
-                data[position] = [None if amount is None else str(amount) for amount in data[position]]
-        else:
-            data = [[getattr(operation, name) for operation in operations] for name in columns]
-        table = {name: _object_array(values) for name, values in zip(columns, data, strict=True)}
+    def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
+        """Show the operations to DuckDB as the table `batch` and store it: object arrays are its fastest way in from
+        Python rows. A column in which nothing is known, as half of them are in most batches, is not handed over."""
+        table: dict[str, Any] = {}
+        selected: list[str] = []
+        for name, values in zip(_COLUMNS, zip(*operations, strict=True), strict=True):
+            if values.count(None) == len(values):
+                selected.append("null")
+                continue
+            if name in MONEY_COLUMNS:
+                values = [None if amount is None else str(amount) for amount in values]
+            table[name] = _object_array(values)
+            selected.append(f"{name}::{COLUMN_TYPES[name]}")
+        bins = DURATION_BIN if "duration_ms" in table else "null"
         connection.register("batch", table)
+        connection.execute(f"insert into operations select {', '.join(selected)}, {bins} from batch")
 
     def write_resources(self, samples: Sequence[ResourceSample]) -> None:
         if not samples:
