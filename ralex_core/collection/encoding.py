@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import orjson
 
+from ralex_core.collection.ids import span_text, trace_text
 from ralex_core.model.operation import Operation, Pricing
-
-if TYPE_CHECKING:
-    from ralex_core.collection.active import ActiveOperation
 
 SENDER_FIELDS = frozenset(Operation._fields) - frozenset(Pricing._fields) - {"door", "attributes"}
 """What a sender may say about an operation; every other keyword becomes an attribute."""
@@ -25,32 +23,30 @@ MAX_NAME = 500
 MAX_TEXT = 4096
 """Characters kept of a value that JSON has no form for."""
 
-_LOW_64 = (1 << 64) - 1
 
-
-def encode(operation: ActiveOperation, anchor_ns: int, constants: Mapping[str, Any]) -> bytes:
-    """One operation as a JSON line, newline included.
+def encode(values: Sequence[Any], anchor_ns: int, constants: Mapping[str, Any]) -> bytes:
+    """One operation (`recorder.Values`) as a JSON line, newline included.
 
     `anchor_ns` is wall time minus `perf_counter_ns`. `constants` are what `configure` said of the whole process.
     Never raises for what the host put in: values without a JSON form become text.
     """
-    trace = operation.trace.to_bytes(16, "big").hex()
-    span = (operation.span & _LOW_64).to_bytes(8, "big").hex()
+    name, kind, fields, attributes, trace_number, span_number, parent, start_ns, end_ns, defaults = values
+    trace, span = trace_text(trace_number), span_text(span_number)
     record: dict[str, Any] = {
         "operation_id": trace[:16] + span,
         "trace_id": trace,
         "span_id": span,
-        "name": str(operation.name)[:MAX_NAME],
-        "kind": operation.kind,
-        "started_at": (operation.start_ns + anchor_ns) // 1000,
-        "duration_ms": (operation.end_ns - operation.start_ns) / 1e6,
+        "name": str(name)[:MAX_NAME],
+        "kind": kind,
+        "started_at": (start_ns + anchor_ns) // 1000,
+        "duration_ms": (end_ns - start_ns) / 1e6,
         **constants,
     }
-    if operation.parent is not None:
-        record["parent_span_id"] = (operation.parent & _LOW_64).to_bytes(8, "big").hex()
+    if parent is not None:
+        record["parent_span_id"] = span_text(parent)
     # Copies of both: the host may go on setting fields, and attributes, while they are read here.
-    fields = operation.fields.copy() if operation.defaults is None else {**operation.defaults, **operation.fields}
-    attributes = operation.extra.copy() if operation.extra else None
+    fields = fields.copy() if defaults is None else {**defaults, **fields}
+    attributes = attributes.copy() if attributes else None
     unknown: dict[str, Any] = {}
     for key, value in fields.items():
         if key not in SENDER_FIELDS:

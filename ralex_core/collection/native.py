@@ -53,7 +53,7 @@ class _Wrong(Exception):
     """Why a value is not taken; the field's name is put before it."""
 
 
-def parse_operations(body: bytes, content_type: str, now_us: int, door: str) -> Parsed:
+def parse_operations(body: bytes | bytearray, content_type: str, now_us: int, door: str) -> Parsed:
     """Read every record of a decompressed request body. Costs about 6 µs per operation with ten attributes.
 
     `content_type` may carry parameters. A JSON body that is not one value is read line by line, so that NDJSON under
@@ -83,7 +83,7 @@ def _parse_values(values: list[Any], now_us: int, door: str) -> Parsed:
     return Parsed(operations, rejected)
 
 
-def _parse_lines(body: bytes, now_us: int, door: str) -> Parsed:
+def _parse_lines(body: bytes | bytearray, now_us: int, door: str) -> Parsed:
     operations: list[Operation] = []
     rejected: list[tuple[int, str]] = []
     index = 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ralex_core.collection import active
-from ralex_core.collection.active import ActiveOperation, current, defaults
+from ralex_core.collection.active import ActiveOperation, current, defaults, operation
 from ralex_core.collection.destination import Choice
 from ralex_core.collection.guard import guard
 from ralex_core.collection.recorder import FLUSH_INTERVAL_S, QUEUE_OPERATIONS, Recorder, Stats
@@ -42,9 +42,6 @@ __all__ = [
     "track",
 ]
 
-operation = ActiveOperation
-"""`with operation("chat", kind="llm", model=…) as op:` — see `ActiveOperation`."""
-
 
 def record(
     name: str,
@@ -62,7 +59,7 @@ def record(
     `started_at` is a datetime with a time zone, or UTC microseconds since the epoch; by default `duration_ms` before
     now. Without `duration_ms` the duration is unknown. What is learned later may be set on what this returns.
     """
-    finished = ActiveOperation(name, kind, attributes, parent=parent, **fields)
+    finished = operation(name, kind, attributes, parent=parent, **fields)
     try:
         fields = finished.fields
         fields["duration_ms"] = duration_ms

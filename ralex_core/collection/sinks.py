@@ -25,7 +25,7 @@ ORPHAN_SCAN_S = 30.0
 class Batch:
     """Finished operations as NDJSON in the native wire format; every line ends with a newline."""
 
-    payload: bytes
+    payload: bytes | bytearray
     operations: int
 
 

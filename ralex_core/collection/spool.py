@@ -112,7 +112,7 @@ class Spool:
 
     # Writing
 
-    def append(self, payload: bytes, operations: int) -> None:
+    def append(self, payload: bytes | bytearray, operations: int) -> None:
         """Keep complete lines until they are removed; drops the oldest segment when a bound is reached."""
         with self._lock:
             if not (self._disk_is_due() and self._append_to_disk(payload, operations)):
@@ -122,7 +122,7 @@ class Spool:
     def _disk_is_due(self) -> bool:
         return self.directory is not None and self._monotonic() >= self._disk_after
 
-    def _append_to_disk(self, payload: bytes, operations: int) -> bool:
+    def _append_to_disk(self, payload: bytes | bytearray, operations: int) -> bool:
         size_before = self._open.size if self._open else 0
         try:
             segment = self._open or self._new_segment()
@@ -143,7 +143,7 @@ class Spool:
             self._seal()
         return True
 
-    def _append_to_memory(self, payload: bytes, operations: int) -> None:
+    def _append_to_memory(self, payload: bytes | bytearray, operations: int) -> None:
         last = self._segments[-1] if self._segments else None
         if last is None or last.path or last is self._taken or last.size >= MEMORY_SEGMENT_BYTES:
             last = Segment(0, 0)

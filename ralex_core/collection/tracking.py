@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from ralex_core.collection.active import ActiveOperation, current
+from ralex_core.collection.active import ActiveOperation, current, operation
 from ralex_core.collection.guard import guard
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def track(
     def decorate(function: Callable[..., Any], given: str | None = None) -> Callable[..., Any]:
         called = given or getattr(function, "__qualname__", type(function).__name__)
         try:
-            return _wrap(function, functools.partial(ActiveOperation, called, kind, attributes, **fields))
+            return _wrap(function, functools.partial(operation, called, kind, attributes, **fields))
         except Exception:
             guard.swallow("track")
             return function
@@ -75,19 +75,19 @@ def _wrap(function: Callable[..., Any], begin: Callable[[], ActiveOperation]) ->
         @functools.wraps(function)
         async def run_async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             inner = function(*args, **kwargs)
-            with _detached(begin()) as operation:
+            with _detached(begin()) as tracked:
                 step, argument = inner.asend, None
                 while True:
                     try:
-                        with _attached(operation):
+                        with _attached(tracked):
                             item = await step(argument)
                     except StopAsyncIteration:
                         return
-                    _mark_first(operation)
+                    _mark_first(tracked)
                     try:
                         step, argument = inner.asend, (yield item)
                     except GeneratorExit:
-                        with _attached(operation):
+                        with _attached(tracked):
                             await inner.aclose()
                         raise
                     except BaseException as error:
@@ -100,19 +100,19 @@ def _wrap(function: Callable[..., Any], begin: Callable[[], ActiveOperation]) ->
         @functools.wraps(function)
         def run_generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             inner = function(*args, **kwargs)
-            with _detached(begin()) as operation:
+            with _detached(begin()) as tracked:
                 step, argument = inner.send, None
                 while True:
                     try:
-                        with _attached(operation):
+                        with _attached(tracked):
                             item = step(argument)
                     except StopIteration as stop:
                         return stop.value
-                    _mark_first(operation)
+                    _mark_first(tracked)
                     try:
                         step, argument = inner.send, (yield item)
                     except GeneratorExit:
-                        with _attached(operation):
+                        with _attached(tracked):
                             inner.close()
                         raise
                     except BaseException as error:

@@ -222,12 +222,18 @@ def test_time_to_first_token_is_taken_once(recorded: Recorded) -> None:
 
 def test_fields_and_attributes_can_be_set_while_it_runs(recorded: Recorded) -> None:
     with operation("chat") as op:
-        op.set(feature="edit", workflow="fix-bug", retries=2)
+        op.set({"model": "an attribute here"}, feature="edit", workflow="fix-bug", retries=2)
+        op.set({"seed": 1})
         op.attributes["temperature"] = 0.5
         annotate(project="ralex")
     got = recorded.one()
     assert (got.feature, got.workflow, got.project) == ("edit", "fix-bug", "ralex")
-    assert orjson.loads(got.attributes or "") == {"retries": 2, "temperature": 0.5}
+    assert orjson.loads(got.attributes or "") == {
+        "model": "an attribute here",
+        "seed": 1,
+        "retries": 2,
+        "temperature": 0.5,
+    }
 
 
 def test_the_callers_mapping_is_copied(recorded: Recorded) -> None:
