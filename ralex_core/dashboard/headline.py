@@ -10,6 +10,8 @@ from ralex_core.render import UNKNOWN, count, duration, percent, rate, ratio, us
 from ralex_core.storage.queries import UsageBucket
 
 SPARK_POINTS = 40
+SPLIT_SHOWN = 2
+"""A tile has room for the two commonest cost bases; its help names all."""
 USUAL = 0.2
 """A figure within 20 % of the period before is as usual: less is noise on most days."""
 NOTICEABLE = 0.05
@@ -99,7 +101,7 @@ def tiles(
             unit="",
             number=totals.efficiency_ratio,
             number_unit="ratio",
-            detail="successful work at the baseline model's price ÷ what all work cost",
+            detail=_worth(totals),
             help="What the successful calls would have cost on the baseline model, per dollar spent on all calls.",
             change=_change(totals.efficiency_ratio, before and before.efficiency_ratio, "up"),
             previous=before and before.efficiency_ratio,
@@ -113,11 +115,11 @@ def tiles(
             unit="/min",
             number=totals.operations_per_minute,
             number_unit="per_minute",
-            detail=f"{count(totals.operations)} in all, {count(totals.llm_operations)} calls to models",
+            detail=f"{count(totals.operations)} in all",
             help="Operations per minute, on average over the range.",
             change=_change(totals.operations_per_minute, before and before.operations_per_minute, None),
             previous=before and before.operations_per_minute,
-            spark=_spark(usage, lambda b: float(b.operations)),
+            spark=_spark(usage, lambda b: float(b.operations), 0.0),
             href=operations,
         ),
         Tile(
@@ -158,15 +160,15 @@ def tiles(
             unit="",
             number=float(totals.input_tokens + totals.output_tokens),
             number_unit="count",
-            detail=f"in {count(totals.input_tokens)} ({_cached(totals)} cached) · out {count(totals.output_tokens)}",
-            help="Input tokens, cached ones included, and output tokens, reasoning included.",
+            detail=f"{count(totals.input_tokens)} in · {count(totals.output_tokens)} out",
+            help=f"Input tokens ({_cached(totals)} of them cached) and output tokens, reasoning included.",
             change=_change(
                 float(totals.input_tokens + totals.output_tokens),
                 before and float(before.input_tokens + before.output_tokens),
                 None,
             ),
             previous=before and float(before.input_tokens + before.output_tokens),
-            spark=_spark(usage, lambda b: float(b.input_tokens + b.output_tokens)),
+            spark=_spark(usage, lambda b: float(b.input_tokens + b.output_tokens), 0.0),
             href=f"{operations}&kind=llm&sort=input_tokens&dir=desc",
         ),
         _coverage_tile(totals, before, usage, operations),
@@ -195,7 +197,7 @@ def _spend_tile(
         tone=_budget_tone(today),
         good="down",
         meter=float(today.cost_usd / today.budget_usd) if today.budget_usd else None,
-        spark=_spark(usage, lambda b: float(b.cost_usd)),
+        spark=_spark(usage, lambda b: float(b.cost_usd), 0.0),
         href=f"{operations}&kind=llm&sort=cost_usd&dir=desc",
     )
 
@@ -211,6 +213,8 @@ def _coverage_tile(
         ("unknown", basis.unknown),
     )
     known = totals.coverage_ratio
+    most = sorted(named, key=lambda part: -part[1])
+    split = [f"{name} {count(number)}" for name, number in most if number]
     return Tile(
         key="coverage",
         title="Cost known",
@@ -218,8 +222,8 @@ def _coverage_tile(
         unit="",
         number=known,
         number_unit="percent",
-        detail=" · ".join(f"{name} {count(number)}" for name, number in named if number) or UNKNOWN,
-        help="Calls to models whose cost is known ÷ all calls to models, and whose word it is.",
+        detail=" · ".join(split[:SPLIT_SHOWN]) or UNKNOWN,
+        help=f"Calls to models whose cost is known ÷ all calls to models. {', '.join(split).capitalize()}.",
         tone="warn" if known is not None and known < COVERAGE_WARN else "neutral",
         change=_change(known, before and before.coverage_ratio, "up"),
         previous=before and before.coverage_ratio,
@@ -227,6 +231,13 @@ def _coverage_tile(
         spark=_spark(usage, lambda b: b.priced / b.llm_operations if b.llm_operations else None),
         href=f"{operations}&basis=unknown" if basis.unknown else f"{operations}&kind=llm",
     )
+
+
+def _worth(totals: TotalsView) -> str:
+    """The two sums whose quotient is the efficiency ratio."""
+    if totals.efficiency_ratio is None:
+        return UNKNOWN
+    return f"{usd(float(totals.cost_usd) * totals.efficiency_ratio)} of work for {usd(totals.cost_usd)}"
 
 
 def _cached(totals: TotalsView) -> str:
@@ -254,8 +265,11 @@ def _change(now: float | None, before: float | None, good: Literal["up", "down"]
     return Change(text, "good" if (moved > 0) == (good == "up") else "bad", moved)
 
 
-def _spark(usage: Sequence[UsageBucket | None], figure: Callable[[UsageBucket], float | None]) -> list[float | None]:
-    return _thinned([None if bucket is None else figure(bucket) for bucket in usage])
+def _spark(
+    usage: Sequence[UsageBucket | None], figure: Callable[[UsageBucket], float | None], empty: float | None = None
+) -> list[float | None]:
+    """A figure per bucket; `empty` where nothing ran: 0 for sums, which are known then, None for ratios."""
+    return _thinned([empty if bucket is None else figure(bucket) for bucket in usage])
 
 
 def _thinned(values: Sequence[float | None]) -> list[float | None]:

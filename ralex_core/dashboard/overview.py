@@ -47,6 +47,24 @@ REST_REMEMBER_S = 60.0
 """What the rest of a day usually costs changes slowly, and takes a query per day looked back at."""
 
 
+def drawn(overview: Overview) -> dict[str, object]:
+    """What the page's scripts draw from; the rest of the overview is in the page already, as HTML."""
+    charts = overview.charts
+    return {
+        "range": overview.range,
+        "empty": overview.empty,
+        "today": overview.today,
+        "totals": overview.totals,
+        "charts": {
+            "cost_by_tier": charts.cost_by_tier,
+            "cost_by_model": charts.cost_by_model,
+            "latency": charts.latency,
+        },
+        "models": [{"key": row.key, "tier": row.tier} for row in overview.models],
+        "resources": {"series": overview.resources.series},
+    }
+
+
 class Overviews:
     """Builds overviews. One per application; safe to use from several threads."""
 

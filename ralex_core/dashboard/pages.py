@@ -15,6 +15,7 @@ from ralex_core.dashboard.contexts import Login, Problem
 from ralex_core.dashboard.detail import MAX_SPANS, detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page
+from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
 from ralex_core.dashboard.security import SESSION_US, LoginDesk, cookie_header, safe_next
@@ -44,7 +45,7 @@ def pages_router(site: Site) -> APIRouter:
             page="overview",
             title="Overview",
             context={"overview": shown},
-            boot={"overview": shown},
+            boot={"overview": drawn(shown)},
             view=view,
             live=True,
         )
@@ -95,7 +96,7 @@ def pages_router(site: Site) -> APIRouter:
     @router.post("/demo/start")
     def demo_start() -> Response:
         start_demo(site)
-        return RedirectResponse("/?range=live", 303)
+        return RedirectResponse("/?range=24h", 303)
 
     @router.post("/demo/remove")
     def demo_remove() -> Response:

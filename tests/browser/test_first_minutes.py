@@ -19,7 +19,7 @@ def test_demo_data_comes_and_goes_with_one_click_each(empty: Server, open_page: 
     page = open_page(empty.url)
     expect(page).to_have_url(f"{empty.url}/welcome")
     page.get_by_role("button", name="Show demo data").click()
-    expect(page).to_have_url(f"{empty.url}/?range=live", timeout=DEMO_WITHIN_MS)
+    expect(page).to_have_url(f"{empty.url}/?range=24h", timeout=DEMO_WITHIN_MS)
     banner = page.get_by_role("complementary", name="Demo data")
     expect(banner).to_be_visible()
     assert page.locator("#feed li").count() > 0
@@ -65,5 +65,5 @@ def test_each_assistant_has_a_guide_whose_commands_copy(empty: Server, open_page
 def test_without_scripts_the_first_page_still_works(empty: Server, open_page: OpenPage) -> None:
     page = open_page(f"{empty.url}/welcome", java_script_enabled=False)
     page.get_by_role("button", name="Show demo data").click(timeout=DEMO_WITHIN_MS)
-    expect(page).to_have_url(f"{empty.url}/?range=live", timeout=DEMO_WITHIN_MS)
+    expect(page).to_have_url(f"{empty.url}/?range=24h", timeout=DEMO_WITHIN_MS)
     assert page.locator("[data-tile]").count() == 7

@@ -190,7 +190,7 @@ async def test_a_mistake_is_told_on_a_page_with_the_request_id(
 
 
 async def test_demo_data_wears_a_banner_on_every_page(client: httpx.AsyncClient) -> None:
-    assert (await client.post("/demo/start")).headers["location"] == "/?range=live"
+    assert (await client.post("/demo/start")).headers["location"] == "/?range=24h"
     for path in ("/", "/operations", "/operations/demo-1", "/welcome", "/docs", "/nowhere"):
         assert "Demo data" in (await client.get(path)).text, path
     assert (await client.post("/demo/remove")).headers["location"] == "/"

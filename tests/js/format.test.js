@@ -48,6 +48,7 @@ test("axis texts have as few digits as tell the ticks apart", () => {
   assert.equal(format.usdTick(1.5, 0.5), "$1.50");
   assert.equal(format.usdTick(2, 1), "$2");
   assert.equal(format.usdTick(0.002, 0.001), "$0.002");
+  assert.equal(format.usdTick(0.0025, 0.0025), "$0.0025");
   assert.equal(format.usdTick(20_000, 5000), "$20k");
   assert.equal(format.msTick(500), "500 ms");
   assert.equal(format.msTick(1500), "1.5 s");

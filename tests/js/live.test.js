@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { retryDelay } from "../../ralex_core/dashboard/static/js/live.js";
-import { LiveSeries, basisText } from "../../ralex_core/dashboard/static/js/overview_live.js";
+import { LiveSeries, basisText, orderTiers, worthText } from "../../ralex_core/dashboard/static/js/overview_live.js";
 import { modelSeries, tierSeries } from "../../ralex_core/dashboard/static/js/overview_charts.js";
 
 test("retries wait longer each time, are spread, and never wait more than 15 s", () => {
@@ -39,8 +39,17 @@ test("tiers keep the server's order, and one without spend is still there", () =
   assert.deepEqual(series.spend(["cheap", "premium"]).series, { cheap: [0.1], premium: [0] });
 });
 
-test("how costs are known reads as a list of what there is", () => {
-  assert.equal(basisText({ billed: 0, computed: 340, reported: 9, unknown: 3 }), "computed 340 · reported 9 · unknown 3");
+test("tiers come from cheap to premium, others after them, unknown last", () => {
+  assert.deepEqual(orderTiers(["unknown", "premium", "huge", "standard", "cheap"]), ["cheap", "standard", "premium", "huge", "unknown"]);
+});
+
+test("value per dollar names its two sums", () => {
+  assert.equal(worthText({ cost_usd: "39.67", efficiency_ratio: 2 }), "$79.34 of work for $39.67");
+  assert.equal(worthText({ cost_usd: "0", efficiency_ratio: null }), "—");
+});
+
+test("the two commonest ways a cost is known are named", () => {
+  assert.equal(basisText({ billed: 0, computed: 9, reported: 340, unknown: 3 }), "reported 340 · computed 9");
   assert.equal(basisText({ billed: 0, computed: 0, reported: 0, unknown: 0 }), "—");
 });
 

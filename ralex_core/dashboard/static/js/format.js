@@ -179,7 +179,8 @@ export function bucketLabel(startUs, bucketUs, zone) {
 /** Axis text of a money axis: as few digits as tell the ticks apart. @param {number} value @param {number} step between ticks */
 export function usdTick(value, step) {
   if (value === 0) return "$0";
-  const decimals = Math.max(0, Math.min(6, Math.ceil(-Math.log10(step) - 1e-9)));
+  let decimals = 0;
+  while (decimals < 6 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
   if (value >= 10_000 && step >= 100) return `$${fixed(value / 1000, step >= 1000 ? 0 : 1)}k`;
   return `$${fixed(value, decimals === 1 ? 2 : decimals)}`;
 }

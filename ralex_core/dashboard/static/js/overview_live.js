@@ -44,12 +44,18 @@ export class LiveSeries {
     return /** @type {any} */ ({ bucket_us: this.performance.bucketUs, starts: this.performance.starts, operations: [], errors: [], p50_ms: [], p95_ms: [], p99_ms: [], ...this.performance.columns });
   }
 
-  /** @param {string[]} order tiers as the server orders them @returns {import("./types.js").CostSeries} */
-  spend(order) {
-    const names = [...order, ...Object.keys(this.tiers.columns).filter((name) => !order.includes(name))];
+  /** @param {string[]} known tiers the page was made with, in their order @returns {import("./types.js").CostSeries} */
+  spend(known) {
+    const names = orderTiers([...new Set([...known, ...Object.keys(this.tiers.columns)])]);
     const series = Object.fromEntries(names.map((name) => [name, this.tiers.columns[name] ?? this.tiers.starts.map(() => 0)]));
     return { bucket_us: this.tiers.bucketUs, starts: this.tiers.starts, series: /** @type {Record<string, number[]>} */ (series) };
   }
+}
+
+/** The usual tiers from cheap to premium, others as they come, what is not known last. @param {string[]} names */
+export function orderTiers(names) {
+  const place = (/** @type {string} */ name) => (name === "unknown" ? 99 : ["cheap", "standard", "premium"].indexOf(name) + 1 || 50);
+  return names.sort((a, b) => place(a) - place(b));
 }
 
 /** @param {{bucket_us: number, starts: number[]}} series @returns {Buckets} */
@@ -88,12 +94,11 @@ export function showToday(message) {
 export function showTiles(message, series) {
   const { performance, costs, usage } = message.metrics;
   const { operations = [], errors = [], p95_ms = [] } = series.performance.columns;
-  setTile("rate", { value: rate(performance.operations / WINDOW_MIN), detail: `${count(performance.operations)} in all, ${count(usage.llm_operations)} calls to models`, spark: thin(operations, SPARK_POINTS) });
-  setTile("efficiency", { value: ratio(costs.window.efficiency_ratio) });
+  setTile("rate", { value: rate(performance.operations / WINDOW_MIN), detail: `${count(performance.operations)} in all`, spark: thin(operations, SPARK_POINTS) });
+  setTile("efficiency", { value: ratio(costs.window.efficiency_ratio), detail: worthText(costs.window) });
   setTile("latency", { value: ms(performance.p95_ms), detail: `p50 ${ms(performance.p50_ms)} · p99 ${ms(performance.p99_ms)}`, spark: thin(p95_ms, SPARK_POINTS) });
   setTile("errors", { value: percent(performance.error_ratio), detail: `${count(performance.errors)} of ${count(performance.operations)} operations`, spark: thin(shares(errors, operations), SPARK_POINTS) });
-  const cached = usage.input_tokens ? usage.cache_read_tokens / usage.input_tokens : null;
-  setTile("tokens", { value: count(usage.input_tokens + usage.output_tokens), detail: `in ${count(usage.input_tokens)} (${percent(cached)} cached) · out ${count(usage.output_tokens)}`, spark: thin(both(series.tokens.columns), SPARK_POINTS) });
+  setTile("tokens", { value: count(usage.input_tokens + usage.output_tokens), detail: `${count(usage.input_tokens)} in · ${count(usage.output_tokens)} out`, spark: thin(both(series.tokens.columns), SPARK_POINTS) });
   setTile("coverage", { value: percent(costs.window.coverage_ratio), detail: basisText(costs.window.basis) });
 }
 
@@ -107,9 +112,16 @@ function both(columns) {
   return (columns.input_tokens ?? []).map((value, place) => total([value, columns.output_tokens?.[place] ?? 0]));
 }
 
-/** @param {import("./types.js").Basis} basis */
+/** The two commonest cost bases: a tile has room for no more. @param {import("./types.js").Basis} basis */
 export function basisText(basis) {
-  return (/** @type {const} */ (["billed", "computed", "reported", "unknown"])).filter((name) => basis[name]).map((name) => `${name} ${count(basis[name])}`).join(" · ") || UNKNOWN;
+  const names = /** @type {const} */ (["billed", "computed", "reported", "unknown"]);
+  const split = names.filter((name) => basis[name]).sort((a, b) => basis[b] - basis[a]).map((name) => `${name} ${count(basis[name])}`);
+  return split.slice(0, 2).join(" · ") || UNKNOWN;
+}
+
+/** The two sums whose quotient is the efficiency ratio. @param {{cost_usd: string, efficiency_ratio: number | null}} cost */
+export function worthText({ cost_usd, efficiency_ratio }) {
+  return efficiency_ratio === null ? UNKNOWN : `${usd(Number(cost_usd) * efficiency_ratio)} of work for ${usd(cost_usd)}`;
 }
 
 /** The feed: rows come in where their time belongs, newest on top, and the rest stays where it is. */
@@ -126,7 +138,6 @@ export class Feed {
     const shown = new Set([...this.list.children].map((row) => row.getAttribute("data-key")));
     const fresh = message.feed.filter((item) => !shown.has(item.operation_id) && inRange(item.started_us));
     if (!fresh.length) return;
-    document.getElementById("feed-empty")?.remove();
     const scrolled = this.list.scrollTop;
     const before = this.list.scrollHeight;
     fresh.forEach((item) => this.insert(item, message.kind !== "snapshot"));

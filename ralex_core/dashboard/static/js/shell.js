@@ -61,7 +61,7 @@ const actions = {
   "start-demo"() {
     void during("start-demo", async () => {
       await api("/api/v1/demo", { method: "POST" });
-      location.assign("/?range=live");
+      location.assign("/?range=24h"); // a day fills the charts; its last minutes alone would not
     });
   },
   pause() {
