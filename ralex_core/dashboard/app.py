@@ -18,6 +18,7 @@ from starlette.routing import WebSocketRoute
 from ralex_core import __version__
 from ralex_core.collection.otlp_http import otlp_router
 from ralex_core.dashboard.api.demo import demo_router
+from ralex_core.dashboard.api.described import DescribedApi
 from ralex_core.dashboard.api.door import door_router
 from ralex_core.dashboard.api.figures import figures_router
 from ralex_core.dashboard.api.filters import filters_router
@@ -57,7 +58,7 @@ def create_app(runtime: Host) -> FastAPI:
         ConfigError: it would be reachable from other machines without a token.
     """
     site = Site(runtime)
-    app = FastAPI(
+    app = DescribedApi(
         title="Ralex Monitor",
         version=__version__,
         description=DESCRIPTION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,20 +35,12 @@ class ErrorEnvelope:
     error: ErrorBody
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    422: {"model": ErrorEnvelope, "description": "A parameter cannot be used; the message says which and why."},
-    "4XX": {"model": ErrorEnvelope, "description": "The request cannot be answered as asked."},
-    "5XX": {"model": ErrorEnvelope, "description": "The monitor cannot answer just now."},
-}
-"""Responses every route documents."""
-
-
 def json_response(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def answer(data: object, status: int = 200) -> Response:
-    """A success. The route's `response_model` documents the shape; the contexts it is made of are already typed."""
+    """A success."""
     return json_response(b'{"data":' + to_json(data) + b"}", status)
 
 

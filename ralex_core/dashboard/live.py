@@ -90,6 +90,11 @@ class LiveHub:
         """What the rest of today usually costs; asked in a thread, now and then; set by the application."""
         self.older_feed_source: Callable[[Filters], list[FeedItem]] | None = None
         """The newest stored operations of some filters; asked in a thread when such a group begins."""
+        self.catch_up_source: Callable[[], object] | None = None
+        """Seeds the hub on the writer's thread, and returns when that is done. With it the hub sleeps while nobody
+        watches; set by whoever owns the writer."""
+        self._watchers = 0
+        self._asleep = False
 
     # --- the writer thread -------------------------------------------------------------------------------------
 
@@ -107,7 +112,7 @@ class LiveHub:
             self._today.load(store)
             self._recent = {operation.operation_id: operation for operation in reversed(newest)}
             self._feed = list(reversed(newest))
-            self._stale = False
+            self._stale = self._asleep = False
             self._seeded_at = self.clock.monotonic()
             self._dirty.clear()
             for group in self._groups.values():
@@ -117,8 +122,16 @@ class LiveHub:
 
     def publish(self, operations: Sequence[Operation]) -> None:
         """Take in what was just committed. Quick: about 5 µs an operation of the last minutes, less for older ones."""
+        with self.lock:
+            if self._watchers == 0 and self.catch_up_source is not None:
+                self._asleep = True
+                return
         store = self._store
-        if self._stale and store is not None and self.clock.monotonic() - self._seeded_at >= RESEED_AFTER_S:
+        if (
+            (self._stale or self._asleep)
+            and store is not None
+            and (self._asleep or self.clock.monotonic() - self._seeded_at >= RESEED_AFTER_S)
+        ):
             self.seed(store)  # it holds these operations already
             with self.lock:
                 self._take_feed(operations)
@@ -283,12 +296,31 @@ class LiveHub:
             self._metrics.add("live_failures_total")
 
     @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncGenerator[None]:
+        """Somebody looks, until the end of the block: what was missed while nobody did is read from the store."""
+        with self.lock:
+            self._watchers += 1
+            asleep = self._asleep
+        try:
+            if asleep and self.catch_up_source is not None:
+                await asyncio.to_thread(self.catch_up_source)
+            yield
+        finally:
+            with self.lock:
+                self._watchers -= 1
+
+    @contextlib.asynccontextmanager
     async def subscribe(self, filters: Filters) -> AsyncGenerator[Client]:
         """A client of the group with these filters, until the end of the block.
 
         Raises:
             TooManyClients: the hub is full.
         """
+        async with self._watched(), self._joined(filters) as client:
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def _joined(self, filters: Filters) -> AsyncGenerator[Client]:
         if sum(len(group.clients) for group in self._groups.values()) >= MAX_CLIENTS:
             raise TooManyClients
         group = self._groups.get(filters)
@@ -327,10 +359,11 @@ class LiveHub:
 
     async def snapshot(self, filters: Filters) -> LiveMessage:
         """What a client that connects now would be told first."""
-        group = self._groups.get(filters) or await self._open_aside(filters)
-        with self.lock:
-            group.advance(self._cells, set(self._dirty), self.clock.now_us())
-            return group.snapshot_message()
+        async with self._watched():
+            group = self._groups.get(filters) or await self._open_aside(filters)
+            with self.lock:
+                group.advance(self._cells, set(self._dirty), self.clock.now_us())
+                return group.snapshot_message()
 
     async def _open_aside(self, filters: Filters) -> Group:
         group = await asyncio.to_thread(self._build, filters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -114,6 +115,14 @@ async def test_every_route_of_the_api_is_described_with_its_answer(client: httpx
             assert route["description"], (method, path)
             if path not in ("/v1/traces", "/metrics"):
                 assert success["content"]["application/json"]["schema"], (method, path)
+
+
+async def test_the_description_refers_to_nothing_that_is_missing(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/openapi.json")
+    schemas = answer.json()["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
+    assert referred == set(schemas)
+    assert "x-shape" not in answer.text and "HTTPValidationError" not in answer.text
 
 
 async def test_totals_agree_with_the_question_function(host: SmallHost, client: httpx.AsyncClient) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.api.described import described
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.site import Site
 
 
@@ -28,20 +29,20 @@ def remove_demo(site: Site) -> None:
 
 
 def demo_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Demo"], responses=ERRORS)
+    router = APIRouter(tags=["Demo"])
 
-    @router.get("/demo", response_model=Envelope[DemoAnswer])
+    @router.get("/demo", openapi_extra=described(Envelope[DemoAnswer]))
     def state() -> Response:
         """Whether pages and API show demo data. Doors take in real data all the while."""
         return answer(DemoAnswer(site.host.demo_active))
 
-    @router.post("/demo", status_code=202, response_model=Envelope[DemoAnswer])
+    @router.post("/demo", status_code=202, openapi_extra=described(Envelope[DemoAnswer], status=202))
     def start() -> Response:
         """Show a simulated team at work, kept in its own files."""
         start_demo(site)
         return answer(DemoAnswer(True), 202)
 
-    @router.delete("/demo", response_model=Envelope[DemoAnswer])
+    @router.delete("/demo", openapi_extra=described(Envelope[DemoAnswer]))
     def remove() -> Response:
         """Delete the demo data and show your own again."""
         remove_demo(site)

@@ -22,7 +22,8 @@ from ralex_core.collection.request_body import (
     decompressed,
     read_body,
 )
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.api.described import described
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.site import Site
 from ralex_core.model.operation import KINDS, OUTCOMES, STATUSES, Operation, Pricing
@@ -57,13 +58,12 @@ class Taken:
 
 
 def door_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Operations"], responses=ERRORS)
+    router = APIRouter(tags=["Operations"])
     door = _NativeDoor(site)
 
     @router.post(
         "/operations",
-        response_model=Envelope[Taken],
-        openapi_extra={"requestBody": request_body()},
+        openapi_extra={**described(Envelope[Taken]), "requestBody": request_body()},
         summary="Send operations",
     )
     async def receive(request: Request) -> Response:

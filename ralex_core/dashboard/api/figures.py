@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from ralex_core.dashboard.api.parameters import SCOPE_PARAMETERS, documented, parameter
+from ralex_core.dashboard.api.described import SCOPE_PARAMETERS, described, parameter
 from ralex_core.dashboard.contexts import (
     BreakdownView,
     CostSeries,
@@ -15,7 +15,7 @@ from ralex_core.dashboard.contexts import (
     TotalsView,
     UsageSeries,
 )
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.figures import (
     breakdown_view,
     cost_series,
@@ -56,17 +56,16 @@ BREAKDOWNS = {
 
 
 def figures_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Figures"], responses=ERRORS)
-    in_scope = documented(SCOPE_PARAMETERS)
+    router = APIRouter(tags=["Figures"])
 
-    @router.get("/overview", response_model=Envelope[Overview], openapi_extra=in_scope)
+    @router.get("/overview", openapi_extra=described(Envelope[Overview], SCOPE_PARAMETERS))
     def overview(request: Request) -> Response:
         """Everything the overview page shows, at most a second old."""
         query = query_of(request)
         require_known(query, SCOPE_PARAMS)
         return answer(site.overviews.get(site.view(query)))
 
-    @router.get("/totals", response_model=Envelope[TotalsView], openapi_extra=in_scope)
+    @router.get("/totals", openapi_extra=described(Envelope[TotalsView], SCOPE_PARAMETERS))
     def totals_of_scope(request: Request) -> Response:
         """Counts, tokens, money, coverage and percentiles of a range."""
         query = query_of(request)
@@ -76,9 +75,7 @@ def figures_router(site: Site) -> APIRouter:
 
     by_tier_or_model = parameter("by", "What the series are; by default tier.", words=("tier", "model"))
 
-    @router.get(
-        "/costs", response_model=Envelope[CostSeries], openapi_extra=documented([*SCOPE_PARAMETERS, by_tier_or_model])
-    )
+    @router.get("/costs", openapi_extra=described(Envelope[CostSeries], [*SCOPE_PARAMETERS, by_tier_or_model]))
     def costs(request: Request) -> Response:
         """Dollars over time per tier or model; beyond eight series the cheapest are added up as `other`."""
         query = query_of(request)
@@ -90,7 +87,7 @@ def figures_router(site: Site) -> APIRouter:
         )
         return answer(cost_series(series, tier_order(site.host.settings) if by == "tier" else ()))
 
-    @router.get("/latency", response_model=Envelope[LatencySeries], openapi_extra=in_scope)
+    @router.get("/latency", openapi_extra=described(Envelope[LatencySeries], SCOPE_PARAMETERS))
     def latency(request: Request) -> Response:
         """Percentiles of calls to models, and throughput, over time."""
         query = query_of(request)
@@ -101,7 +98,7 @@ def figures_router(site: Site) -> APIRouter:
         counted = usage_over_time(store, scope, bucket_us)
         return answer(latency_series(timed, counted, starts_of(scope.window, bucket_us), bucket_us))
 
-    @router.get("/usage", response_model=Envelope[UsageSeries], openapi_extra=in_scope)
+    @router.get("/usage", openapi_extra=described(Envelope[UsageSeries], SCOPE_PARAMETERS))
     def usage(request: Request) -> Response:
         """Operations, errors, tokens and dollars over time."""
         query = query_of(request)
@@ -116,8 +113,7 @@ def figures_router(site: Site) -> APIRouter:
 
     @router.get(
         "/breakdown",
-        response_model=Envelope[list[BreakdownView]],
-        openapi_extra=documented([*SCOPE_PARAMETERS, by_dimension, limit]),
+        openapi_extra=described(Envelope[list[BreakdownView]], [*SCOPE_PARAMETERS, by_dimension, limit]),
     )
     def breakdown_by(request: Request) -> Response:
         """A ranking by cost, then by operations. Models, tiers and providers count calls to models only."""
@@ -128,7 +124,7 @@ def figures_router(site: Site) -> APIRouter:
         rows = breakdown(site.host.active_store(), view.scope, column, read_limit(query, 20, MAX_ROWS))  # pyright: ignore[reportArgumentType] - one of the columns above
         return answer([breakdown_view(row, column, view) for row in rows])
 
-    @router.get("/drift", response_model=Envelope[list[DriftView]], openapi_extra=in_scope)
+    @router.get("/drift", openapi_extra=described(Envelope[list[DriftView]], SCOPE_PARAMETERS))
     def claims_drift(request: Request) -> Response:
         """How far reported and billed costs are from the price book, per model, largest first."""
         query = query_of(request)
@@ -136,7 +132,7 @@ def figures_router(site: Site) -> APIRouter:
         rows = drift(site.host.active_store(), site.view(query).scope, daily=False)
         return answer([drift_view(row) for row in rows])
 
-    @router.get("/resources", response_model=Envelope[Resources], openapi_extra=in_scope)
+    @router.get("/resources", openapi_extra=described(Envelope[Resources], SCOPE_PARAMETERS))
     def resources(request: Request) -> Response:
         """CPU, memory, disk and network of the host and of the monitor over time; filters change nothing."""
         query = query_of(request)

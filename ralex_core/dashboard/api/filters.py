@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from ralex_core.dashboard.api.parameters import SCOPE_PARAMETERS, documented, parameter
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.api.described import SCOPE_PARAMETERS, described, parameter
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.params import FILTER_FIELDS, SCOPE_PARAMS, one_of, require_known
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.storage.queries import filter_values
@@ -23,14 +23,13 @@ class FilterValue:
 
 
 def filters_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Figures"], responses=ERRORS)
+    router = APIRouter(tags=["Figures"])
     field = parameter("field", "Which filter; by default project.", words=list(FILTER_FIELDS))
     part = parameter("q", "Only values that contain this, in any case.")
 
     @router.get(
         "/filters",
-        response_model=Envelope[list[FilterValue]],
-        openapi_extra=documented([*SCOPE_PARAMETERS, field, part]),
+        openapi_extra=described(Envelope[list[FilterValue]], [*SCOPE_PARAMETERS, field, part]),
     )
     def values(request: Request) -> Response:
         """Values of a filter in the range, most frequent first, at most 100."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from ralex_core.dashboard.api.described import described
 from ralex_core.dashboard.contexts import FoundView, JobView
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.problems import not_found
 from ralex_core.dashboard.site import Site
 from ralex_core.dashboard.welcome import job_view
@@ -53,14 +54,14 @@ def start_imports(site: Site, source: str) -> list[JobView]:
 
 
 def imports_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Imports"], responses=ERRORS)
+    router = APIRouter(tags=["Imports"])
 
-    @router.get("/imports", response_model=Envelope[ImportsAnswer])
+    @router.get("/imports", openapi_extra=described(Envelope[ImportsAnswer]))
     def imports() -> Response:
         """The logs found on this machine, and the imports of this run, newest first."""
         return answer(ImportsAnswer(site.imports.found(), site.imports.jobs()))
 
-    @router.post("/imports", status_code=202, response_model=Envelope[JobsAnswer])
+    @router.post("/imports", status_code=202, openapi_extra=described(Envelope[JobsAnswer], status=202))
     def start(body: ImportRequest) -> Response:
         """Import found logs in the background. Importing again changes nothing that is stored already."""
         return answer(JobsAnswer(start_imports(site, body.source)), 202)

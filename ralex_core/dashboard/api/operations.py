@@ -10,10 +10,10 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ralex_core.dashboard.api.parameters import LIST_PARAMETERS, SCOPE_PARAMETERS, documented
+from ralex_core.dashboard.api.described import LIST_PARAMETERS, SCOPE_PARAMETERS, described
 from ralex_core.dashboard.contexts import ClaimView, OperationList, PriceView, TraceView
 from ralex_core.dashboard.detail import MAX_SPANS, detail, trace_view
-from ralex_core.dashboard.envelope import ERRORS, Envelope, answer
+from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.explorer import read_page
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import not_found
@@ -64,12 +64,11 @@ def find_operation(site: Site, operation_id: str) -> Operation:
 
 
 def operations_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Operations"], responses=ERRORS)
+    router = APIRouter(tags=["Operations"])
 
     @router.get(
         "/operations",
-        response_model=Envelope[OperationList],
-        openapi_extra=documented([*SCOPE_PARAMETERS, *LIST_PARAMETERS]),
+        openapi_extra=described(Envelope[OperationList], [*SCOPE_PARAMETERS, *LIST_PARAMETERS]),
     )
     def operations(request: Request) -> Response:
         """A page of operations, newest first unless asked otherwise."""
@@ -77,20 +76,20 @@ def operations_router(site: Site) -> APIRouter:
         require_known(query, (*SCOPE_PARAMS, *LIST_PARAMS))
         return answer(read_page(site.host.active_store(), site.view(query), read_list_request(query)))
 
-    @router.get("/operations/{operation_id:path}/trace", response_model=Envelope[TraceView])
+    @router.get("/operations/{operation_id:path}/trace", openapi_extra=described(Envelope[TraceView]))
     def trace_of(operation_id: str) -> Response:
         """The waterfall of the trace an operation is part of; of the operation alone when it names no trace."""
         found = find_operation(site, operation_id)
         return answer(trace_view(_trace_of(site, found) or [found], operation_id))
 
-    @router.get("/operations/{operation_id:path}", response_model=Envelope[OperationAnswer])
+    @router.get("/operations/{operation_id:path}", openapi_extra=described(Envelope[OperationAnswer]))
     def one(operation_id: str) -> Response:
         """One operation in full, with its claims and why this price."""
         found = find_operation(site, operation_id)
         told = detail(found, _trace_of(site, found), site.host.book, site.zone, "")
         return answer(OperationAnswer(_all_fields(found), told.claims, told.price, told.trace))
 
-    @router.post("/operations/{operation_id:path}/accept-claim", response_model=Envelope[Changed])
+    @router.post("/operations/{operation_id:path}/accept-claim", openapi_extra=described(Envelope[Changed]))
     async def accept_claim(operation_id: str) -> Response:
         """Take a quarantined claim back into the totals; noted in the audit log."""
         found = await asyncio.to_thread(find_operation, site, operation_id)
@@ -101,7 +100,7 @@ def operations_router(site: Site) -> APIRouter:
         site.host.state.audit("accept-claim", operation_id, f"{found.quarantine} {claim}")
         return answer(Changed(changed))
 
-    @router.post("/operations/{operation_id:path}/outcome", response_model=Envelope[Changed])
+    @router.post("/operations/{operation_id:path}/outcome", openapi_extra=described(Envelope[Changed]))
     async def set_outcome(operation_id: str, body: OutcomeRequest) -> Response:
         """Say what became of the result; noted in the audit log."""
         found = await asyncio.to_thread(find_operation, site, operation_id)

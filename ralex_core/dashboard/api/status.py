@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from fastapi import APIRouter, Request, Response
 
-from ralex_core.dashboard.envelope import ERRORS, error_answer, json_response
+from ralex_core.dashboard.api.described import described
+from ralex_core.dashboard.envelope import error_answer, json_response
 from ralex_core.dashboard.metrics_text import CONTENT_TYPE, metrics_text
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.site import Site
@@ -65,9 +66,9 @@ def status_of(found: StatusTotals) -> Status:
 
 
 def status_router(site: Site) -> APIRouter:
-    router = APIRouter(tags=["Status"], responses=ERRORS)
+    router = APIRouter(tags=["Status"])
 
-    @router.get("/status", response_model=Status)
+    @router.get("/status", openapi_extra=described(Status))
     def status() -> Response:
         """Totals over all time as a plain object, without an envelope, true to the last commit."""
         return json_response(to_json(status_of(status_totals(site.host.active_store()))))
@@ -79,12 +80,12 @@ def probes_router(site: Site) -> APIRouter:
     """Routes outside `/api/v1`, where orchestrators expect them."""
     router = APIRouter(tags=["Status"])
 
-    @router.get("/healthz", response_model=Alive)
+    @router.get("/healthz", openapi_extra=described(Alive))
     async def healthz() -> Response:
         """The process answers."""
         return json_response(b'{"status":"ok"}')
 
-    @router.get("/readyz", response_model=Alive, responses=ERRORS)
+    @router.get("/readyz", openapi_extra=described(Alive))
     def readyz(request: Request) -> Response:
         """Everything is started and the store answers; 503 otherwise."""
         if site.host.ready() is None:
