@@ -63,6 +63,7 @@ class Runtime:
             if is_empty(self.data.store):
                 self.state.forget_cursors()  # they tell of operations that are gone: let imports bring them back
             self.hub.seed(self.data.store)
+            self.hub.catch_up_source = self._catch_up
             self.jobs = ImportJobs(self.data.intake, self.state, settings.quarantine_dir, self.clock)
             self.jobs.start()
             undo.callback(self.jobs.close)
@@ -147,7 +148,7 @@ class Runtime:
             demo = Demo(self.settings, self.clock, lambda: self._open(self.settings.demo_dir / TELEMETRY_FILE))
             data = demo.start()
             self._demo = demo
-        self._seed(data)
+        self._show(data)
 
     def demo_remove(self) -> None:
         """Show the real data again and delete the demo's files; safe to call twice."""
@@ -155,12 +156,17 @@ class Runtime:
             demo, self._demo = self._demo, None
             if demo is None:
                 return
-        self._seed(self.data)
+        self._show(self.data)
         demo.close()
         discard(self.settings)
 
-    def _seed(self, data: DataSet) -> None:
+    def _show(self, data: DataSet) -> None:
         self.monitor.read_from(data.store)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Seed the hub on the thread that commits to what is shown, so that nothing is missed or counted twice."""
+        data = self._shown()
         data.writer.run(lambda: self.hub.seed(data.store)).result()
 
     # --- imports -----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from ralex_core.errors import IntakeFull, RalexError, StoreError
@@ -250,14 +250,15 @@ class BatchWriter:
             self._metrics.add("commit_failures_total")
             failure = error if isinstance(error, RalexError) else StoreError(f"The batch was not stored: {error}")
             for submission in submissions:
-                submission.future.set_exception(failure)
+                with contextlib.suppress(InvalidStateError):  # a caller that went away has cancelled its future
+                    submission.future.set_exception(failure)
             return False
         self._behind()
         self._metrics.add("operations_stored_total", result.inserted)
         self._metrics.add("operations_replaced_total", result.replaced)
         self._metrics.add("operations_duplicate_total", result.duplicates)
         for submission, share in zip(submissions, _shares(submissions, result), strict=True):
-            with contextlib.suppress(Exception):  # a caller that went away has cancelled its future
+            with contextlib.suppress(InvalidStateError):  # a caller that went away has cancelled its future
                 submission.future.set_result(share)
         self._announce(operations, result)
         return True
@@ -309,9 +310,13 @@ class BatchWriter:
 
     def _settle(self, future: Future[int] | Future[object], work: Callable[[], object]) -> None:
         try:
-            future.set_result(work())  # pyright: ignore[reportArgumentType] - the future was made for this work
+            result = work()
         except Exception as error:
-            future.set_exception(error)
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(error)
+            return
+        with contextlib.suppress(InvalidStateError):
+            future.set_result(result)  # pyright: ignore[reportArgumentType] - the future was made for this work
 
     def _boundary(self, what: str, work: Callable[[], object]) -> None:
         """Nothing that fails here may end the thread: log once, count, go on."""

@@ -316,3 +316,23 @@ async def test_a_filtered_group_starts_with_stored_operations_in_its_feed(hub: L
     hub.publish([make_operation("fresh", project="alpha", started_at=NOW)])
     feed = (await snapshot(hub, Filters(project=("alpha",))))["feed"]
     assert [item["operation_id"] for item in feed] == ["fresh", "stored"]
+
+
+async def test_a_hub_that_nobody_watches_sleeps_and_misses_nothing(
+    hub: LiveHub, store: DuckDBStore, clock: ManualClock
+) -> None:
+    caught_up: list[int] = []
+
+    def catch_up() -> None:
+        caught_up.append(1)
+        hub.seed(store)
+
+    hub.seed(store)
+    hub.catch_up_source = catch_up
+    operation = make_operation("while-asleep", started_at=clock.now_us() - 1_000_000)
+    store.write([operation])
+    hub.publish([operation])
+    message = await hub.snapshot(Filters())
+    assert caught_up == [1]
+    assert [item.operation_id for item in message.feed] == ["while-asleep"]
+    assert message.metrics.usage.operations == 1
