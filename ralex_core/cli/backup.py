@@ -37,7 +37,7 @@ def backup(
     if json:
         print_json(as_json(report))
         return
-    span = f", {report.first_at} to {report.last_at}" if report["first_at"] else ""
+    span = f", {report.first_at} to {report.last_at}" if report.first_at else ""
     console().print(f"{report.path}: {report.operations:,} operations{span}, {report.bytes / 1e6:,.1f} MB")
 
 
