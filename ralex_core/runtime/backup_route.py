@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from ralex_core.dashboard.envelope import ERRORS
 from ralex_core.runtime.runtime import Runtime
 
 ARCHIVE = "ralex-monitor-backup.zip"
@@ -18,7 +17,7 @@ ARCHIVE = "ralex-monitor-backup.zip"
 
 def backup_router(runtime: Runtime) -> APIRouter:
     """The route, for `create_app(runtime).include_router`."""
-    router = APIRouter(prefix="/api/v1", tags=["Backup"], responses=ERRORS)
+    router = APIRouter(prefix="/api/v1", tags=["Backup"])
 
     @router.post(
         "/backup",
