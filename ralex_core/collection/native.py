@@ -54,7 +54,7 @@ class _Wrong(Exception):
 
 
 def parse_operations(body: bytes | bytearray, content_type: str, now_us: int, door: str) -> Parsed:
-    """Read every record of a decompressed request body. Costs about 6 µs per operation with ten attributes.
+    """Read every record of a decompressed request body. Costs about 5 µs per operation.
 
     `content_type` may carry parameters. A JSON body that is not one value is read line by line, so that NDJSON under
     `application/json` works. An empty body gives nothing at all. Never raises for what the body holds.
@@ -108,12 +108,14 @@ def _operation(record: Any, now_us: int, door: str) -> Operation:
     values[_DOOR] = door
     field = ""
     try:
-        for field, value in record.items():  # type: ignore[reportUnknownVariableType]
-            position, read = _READERS[field]
-            if value is not None:
+        for field, value in cast("dict[str, Any]", record).items():
+            position, limit, read = _READERS[field]
+            if value.__class__ is str and len(value) <= limit:  # most fields: `read`, spelled out
+                values[position] = value or None
+            elif value is not None:
                 values[position] = read(value)
     except KeyError:
-        raise _Wrong(_unknown(str(field))) from None  # type: ignore[reportUnknownArgumentType]
+        raise _Wrong(_unknown(field)) from None
     except (_Wrong, ValueError) as reason:
         raise _Wrong(f"{field}: {reason}") from None
     if values[_NAME] is None:
@@ -247,17 +249,12 @@ def _attributes(value: Any) -> str | None:
 
 _count = _integer(0)
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
-    "operation_id": _text(MAX_ID),
     "kind": _one_of(KINDS),
-    "name": _text(MAX_NAME),
     "started_at": _instant,
     "duration_ms": _milliseconds,
     "ttft_ms": _milliseconds,
     "status": _one_of(STATUSES),
     "outcome": _one_of(OUTCOMES),
-    "trace_id": _text(MAX_ID),
-    "span_id": _text(MAX_ID),
-    "parent_span_id": _text(MAX_ID),
     "http_status": _integer(100, 599),
     "attempt": _integer(1, 1_000_000),
     "revision": _integer(0),
@@ -272,11 +269,22 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "value_usd": _usd,
     "attributes": _attributes,
 }
-_READERS: dict[str, tuple[int, Callable[[Any], Any]]] = {
-    field: (position, _SPECIAL.get(field) or _text(MAX_TEXT))
-    for position, field in enumerate(_FIELDS)
-    if field not in _SERVER_FIELDS
+_TEXT_LIMITS = {
+    "name": MAX_NAME,
+    "operation_id": MAX_ID,
+    "trace_id": MAX_ID,
+    "span_id": MAX_ID,
+    "parent_span_id": MAX_ID,
 }
+_READERS: dict[str, tuple[int, int, Callable[[Any], Any]]] = {}
+"""Of each field a sender may fill: its place in an Operation, the characters a text may have (-1: it is no text), and
+what reads any other value."""
+for _position, _field in enumerate(_FIELDS):
+    if _field in _SPECIAL:
+        _READERS[_field] = _position, -1, _SPECIAL[_field]
+    elif _field not in _SERVER_FIELDS:
+        _limit = _TEXT_LIMITS.get(_field, MAX_TEXT)
+        _READERS[_field] = _position, _limit, _text(_limit)
 _ID, _NAME, _STARTED, _DOOR = (_FIELDS.index(field) for field in ("operation_id", "name", "started_at", "door"))
 _DEFAULTS: list[Any] = list(
     Operation(operation_id=None, kind="task", name=None, started_at=None)  # type: ignore[arg-type]

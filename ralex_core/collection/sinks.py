@@ -316,7 +316,10 @@ class HttpSink:
                 for index, reason in answer.rejected:
                     if 0 <= index < len(lines):
                         self._reject([lines[index]], reason)
-            self._delivered += operations - len(answer.rejected)
+            told = len(answer.rejected)
+            stored = min(answer.stored if answer.stored is not None else operations - told, operations)
+            self._delivered += stored
+            self._rejected += max(operations - stored - told, 0)  # a server names the first of very many only
             self._spool.remove(segment)
         elif answer.meaning == "too_large" and operations > 1:
             lines = payload.splitlines(keepends=True)

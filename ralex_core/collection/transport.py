@@ -31,8 +31,10 @@ class Answer:
     meaning: Meaning
     message: str = ""
     retry_after_s: float | None = None
+    stored: int | None = None
+    """How many lines are stored now (new or before), when the server said so; only with `taken`."""
     rejected: tuple[tuple[int, str], ...] = ()
-    """Lines that were not taken, as (index in the batch, reason); only with `taken`."""
+    """Lines that were not taken, as (index in the batch, reason), perhaps not all of them; only with `taken`."""
 
 
 class Transport:
@@ -108,7 +110,7 @@ def interpret(status: int, content: bytes, retry_after: str | None, *, is_page: 
     body = _json(content)
     message = _message(body) or f"HTTP {status}"
     if 200 <= status < 300 and not is_page:
-        return Answer("taken", rejected=_rejected(body))
+        return Answer("taken", stored=_stored(body), rejected=_rejected(body))
     if status < 400 or status in _NOT_THIS_BATCH:
         return Answer("misdirected", message)
     if status in (408, 425, 429) or status >= 500:
@@ -127,6 +129,13 @@ def _json(content: bytes) -> dict[str, Any]:
 def _message(body: dict[str, Any]) -> str:
     error: Any = body.get("error")
     return str(cast("dict[str, Any]", error).get("message", "")) if isinstance(error, dict) else ""
+
+
+def _stored(body: dict[str, Any]) -> int | None:
+    try:
+        return int(body["data"]["accepted"]) + int(body["data"]["duplicates"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _rejected(body: dict[str, Any]) -> tuple[tuple[int, str], ...]:

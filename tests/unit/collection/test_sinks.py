@@ -139,6 +139,19 @@ def test_lines_the_server_refuses_are_kept_and_the_others_delivered(receiver: Re
     sink.close(1)
 
 
+def test_refused_lines_the_server_does_not_name_are_counted_too(receiver: Receiver, tmp_path: Path) -> None:
+    def refuse_all_but_one(request: Request) -> Reply:
+        rejected = [{"index": 0, "reason": "kind: unknown"}]
+        return Reply(200, {"data": {"accepted": 1, "duplicates": 0, "rejected": rejected}})
+
+    receiver.script = refuse_all_but_one
+    sink = http_sink(receiver, tmp_path)
+    sink.submit(batch("a", "b", "c"))
+    assert sink.flush(WITHIN_S)
+    assert (sink.counts().delivered, sink.counts().rejected) == (1, 2)
+    sink.close(1)
+
+
 @pytest.mark.parametrize(
     "reply",
     [Reply(401), Reply(403), Reply(404), Reply(301), Reply(200, b"<html>", {"Content-Type": "text/html"})],
