@@ -144,7 +144,7 @@ def tiles(
             unit="",
             number=totals.error_ratio,
             number_unit="percent",
-            detail=f"{count(totals.errors)} of {count(totals.operations)} operations",
+            detail=f"{count(totals.errors)} of {count(totals.operations)}",
             help="Operations that ended with an error ÷ all operations.",
             tone="bad" if (totals.error_ratio or 0) >= ERRORS_BAD else "neutral",
             change=_change(totals.error_ratio, before and before.error_ratio, "down"),
@@ -237,7 +237,7 @@ def _worth(totals: TotalsView) -> str:
     """The two sums whose quotient is the efficiency ratio."""
     if totals.efficiency_ratio is None:
         return UNKNOWN
-    return f"{usd(float(totals.cost_usd) * totals.efficiency_ratio)} of work for {usd(totals.cost_usd)}"
+    return f"{usd(float(totals.cost_usd) * totals.efficiency_ratio)} for {usd(totals.cost_usd)}"
 
 
 def _cached(totals: TotalsView) -> str:

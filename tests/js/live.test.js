@@ -44,7 +44,7 @@ test("tiers come from cheap to premium, others after them, unknown last", () => 
 });
 
 test("value per dollar names its two sums", () => {
-  assert.equal(worthText({ cost_usd: "39.67", efficiency_ratio: 2 }), "$79.34 of work for $39.67");
+  assert.equal(worthText({ cost_usd: "39.67", efficiency_ratio: 2 }), "$79.34 for $39.67");
   assert.equal(worthText({ cost_usd: "0", efficiency_ratio: null }), "—");
 });
 

@@ -189,7 +189,7 @@ export function usdTick(value, step) {
 export function msTick(milliseconds) {
   if (milliseconds === 0) return "0";
   if (milliseconds < 1000) return `${trim(milliseconds)} ms`;
-  if (milliseconds < 120_000) return `${trim(milliseconds / 1000)} s`;
+  if (milliseconds < 60_000) return `${trim(milliseconds / 1000)} s`;
   if (milliseconds < 7_200_000) return `${trim(milliseconds / 60_000)} m`;
   return `${trim(milliseconds / 3_600_000)} h`;
 }

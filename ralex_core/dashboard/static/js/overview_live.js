@@ -97,7 +97,7 @@ export function showTiles(message, series) {
   setTile("rate", { value: rate(performance.operations / WINDOW_MIN), detail: `${count(performance.operations)} in all`, spark: thin(operations, SPARK_POINTS) });
   setTile("efficiency", { value: ratio(costs.window.efficiency_ratio), detail: worthText(costs.window) });
   setTile("latency", { value: ms(performance.p95_ms), detail: `p50 ${ms(performance.p50_ms)} · p99 ${ms(performance.p99_ms)}`, spark: thin(p95_ms, SPARK_POINTS) });
-  setTile("errors", { value: percent(performance.error_ratio), detail: `${count(performance.errors)} of ${count(performance.operations)} operations`, spark: thin(shares(errors, operations), SPARK_POINTS) });
+  setTile("errors", { value: percent(performance.error_ratio), detail: `${count(performance.errors)} of ${count(performance.operations)}`, spark: thin(shares(errors, operations), SPARK_POINTS) });
   setTile("tokens", { value: count(usage.input_tokens + usage.output_tokens), detail: `${count(usage.input_tokens)} in · ${count(usage.output_tokens)} out`, spark: thin(both(series.tokens.columns), SPARK_POINTS) });
   setTile("coverage", { value: percent(costs.window.coverage_ratio), detail: basisText(costs.window.basis) });
 }
@@ -121,7 +121,7 @@ export function basisText(basis) {
 
 /** The two sums whose quotient is the efficiency ratio. @param {{cost_usd: string, efficiency_ratio: number | null}} cost */
 export function worthText({ cost_usd, efficiency_ratio }) {
-  return efficiency_ratio === null ? UNKNOWN : `${usd(Number(cost_usd) * efficiency_ratio)} of work for ${usd(cost_usd)}`;
+  return efficiency_ratio === null ? UNKNOWN : `${usd(Number(cost_usd) * efficiency_ratio)} for ${usd(cost_usd)}`;
 }
 
 /** The feed: rows come in where their time belongs, newest on top, and the rest stays where it is. */
