@@ -6,10 +6,11 @@ buckets, and an operation that is replaced is taken out by adding it with the op
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
 from ralex_core.model.window import MINUTE_US, Filters
@@ -23,7 +24,7 @@ WINDOW_US = BUCKET_US * BUCKETS
 AHEAD_US = 2 * MINUTE_US
 """Clocks of other machines may be ahead this far; what is dated later is not live."""
 
-MAX_CELLS_PER_BUCKET = 400
+MAX_CELLS_PER_BUCKET = 120
 """Combinations kept apart per bucket. What comes beyond them counts in the unfiltered view, and under its project,
 model and tier only: a bucket's memory has a limit, whatever is sent."""
 
@@ -61,17 +62,9 @@ Sums = list[int | Decimal]
 Bins = dict[int, int]
 
 
-class CellKey(NamedTuple):
-    """What keeps cells apart: the filters, and what rankings are made of. Also the order of SQL columns."""
-
-    project: str | None
-    model: str | None
-    tier: str | None
-    user_id: str | None
-    session_id: str | None
-    kind: str
-    name: str
-
+CellKey = tuple[str | None, str | None, str | None, str | None, str | None, str, str]
+KEY_FIELDS = ("project", "model", "tier", "user_id", "session_id", "kind", "name")
+"""What keeps cells apart, in the order of a `CellKey`: the filters, and what rankings are made of."""
 
 OTHER = "other"
 
@@ -80,44 +73,7 @@ def zeros() -> Sums:
     return [*([0] * _FIRST_MONEY), *([ZERO] * (len(MEASURES) - _FIRST_MONEY))]
 
 
-def key_of(operation: Operation) -> CellKey:
-    return CellKey(
-        operation.project,
-        operation.model,
-        operation.tier,
-        operation.user_id,
-        operation.session_id,
-        operation.kind,
-        operation.name,
-    )
-
-
-def sums_of(op: Operation) -> Sums:
-    """What one operation adds to its cell, in the order of `MEASURES`."""
-    billable = op.kind == "llm"
-    cost = op.cost_usd
-    basis = op.cost_basis
-    quarantine = op.quarantine
-    succeeded = billable and op.status == "ok" and op.outcome not in UNSUCCESSFUL_OUTCOMES and cost is not None
-    return [
-        1,
-        1 if op.status == "error" else 0,
-        1 if billable else 0,
-        1 if billable and cost is not None else 0,
-        1 if basis == "billed" else 0,
-        1 if basis == "computed" else 0,
-        1 if basis == "reported" else 0,
-        op.input_tokens or 0,
-        op.cache_read_tokens or 0,
-        op.output_tokens or 0,
-        1 if quarantine is not None else 0,
-        cost or ZERO,
-        (op.reported_usd or ZERO) if quarantine != "reported" else ZERO,
-        op.computed_usd or ZERO,
-        (op.billed_usd or ZERO) if quarantine != "billed" else ZERO,
-        ((op.reported_usd if quarantine == "reported" else op.billed_usd) or ZERO) if quarantine else ZERO,
-        (op.baseline_usd or ZERO) if succeeded else ZERO,
-    ]
+_key_of = attrgetter(*KEY_FIELDS)
 
 
 def add_sums(target: Sums, amounts: Sums, sign: int) -> None:
@@ -158,11 +114,12 @@ class Digest:
         add_sums(self.sums, cell.sums, 1)
         add_bins(self.bins, cell.bins, 1)
         short: Sums = [cell.sums[OPERATIONS], cell.sums[ERRORS], cell.sums[COST]]
-        if key.kind == "llm":
-            tier = key.tier or "unknown"
+        _, model, tier_name, _, _, kind, name = key
+        if kind == "llm":
+            tier = tier_name or "unknown"
             self.tiers[tier] = self.tiers.get(tier, ZERO) + cell.sums[COST]
-            add_sums(self.models.setdefault((key.model or "unknown", key.tier), [0, 0, ZERO]), short, 1)
-        add_sums(self.names.setdefault((key.name, key.kind), [0, 0, ZERO]), short, 1)
+            add_sums(self.models.setdefault((model or "unknown", tier_name), [0, 0, ZERO]), short, 1)
+        add_sums(self.names.setdefault((name, kind), [0, 0, ZERO]), short, 1)
 
     def merge(self, other: Digest, sign: int) -> None:
         """Add (`sign` 1) or take out (-1) another digest; rankings forget what has come down to nothing."""
@@ -185,6 +142,86 @@ def _merge_ranking(target: dict[_K, Sums], amounts: dict[_K, Sums], sign: int) -
             del target[key]
 
 
+_counted = attrgetter(
+    "kind",
+    "status",
+    "outcome",
+    "duration_ms",
+    "cost_basis",
+    "quarantine",
+    "input_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "cost_usd",
+    "reported_usd",
+    "computed_usd",
+    "billed_usd",
+    "baseline_usd",
+)
+_PLACE = {name: place for place, name in enumerate(MEASURES)}
+_BASIS = {basis: _PLACE[f"basis_{basis}"] for basis in ("billed", "computed", "reported")}
+_BILLABLE, _PRICED, _QUARANTINED = _PLACE["billable"], _PLACE["priced"], _PLACE["quarantined"]
+_CACHE_READ, _BASELINE = _PLACE["cache_read_tokens"], _PLACE["baseline_success_usd"]
+_REPORTED, _COMPUTED, _BILLED = _PLACE["reported_usd"], _PLACE["computed_usd"], _PLACE["billed_usd"]
+_QUARANTINED_USD = _PLACE["quarantined_usd"]
+
+
+def _count(cell: Cell, operation: Operation, sign: int) -> None:
+    """Add one operation to its cell. Every commit passes here while somebody watches: only what is known is touched."""
+    (
+        kind,
+        status,
+        outcome,
+        duration_ms,
+        basis,
+        quarantine,
+        tokens_in,
+        tokens_cached,
+        tokens_out,
+        cost,
+        reported,
+        computed,
+        billed,
+        baseline,
+    ) = _counted(operation)
+    sums = cell.sums
+    sums[OPERATIONS] += sign
+    if status == "error":
+        sums[ERRORS] += sign
+    if tokens_in:
+        sums[INPUT_TOKENS] += tokens_in * sign
+    if tokens_cached:
+        sums[_CACHE_READ] += tokens_cached * sign
+    if tokens_out:
+        sums[OUTPUT_TOKENS] += tokens_out * sign
+    if kind == "llm":
+        sums[_BILLABLE] += sign
+        if duration_ms is not None:
+            bin = bin_of(duration_ms)
+            count = cell.bins.get(bin, 0) + sign
+            if count:
+                cell.bins[bin] = count
+            else:
+                del cell.bins[bin]
+        if cost is not None:
+            sums[_PRICED] += sign
+            if baseline and status == "ok" and outcome not in UNSUCCESSFUL_OUTCOMES:
+                sums[_BASELINE] += baseline * sign
+    if basis in _BASIS:
+        sums[_BASIS[basis]] += sign
+    if cost:
+        sums[COST] += cost * sign
+    if computed:
+        sums[_COMPUTED] += computed * sign
+    if quarantine is not None:
+        sums[_QUARANTINED] += sign
+        sums[_QUARANTINED_USD] += ((reported if quarantine == "reported" else billed) or ZERO) * sign
+    if reported and quarantine != "reported":
+        sums[_REPORTED] += reported * sign
+    if billed and quarantine != "billed":
+        sums[_BILLED] += billed * sign
+
+
 class Cells:
     """All cells of the last 15 minutes. Not thread-safe: the hub holds its lock around every call."""
 
@@ -194,25 +231,31 @@ class Cells:
         """Operations that found no cell of their own."""
 
     def add(self, operation: Operation, sign: int, now_us: int) -> int | None:
-        """Add or take out an operation; returns the start of its bucket, None when it is not of these minutes."""
+        """Add (`sign` 1) or take out (-1) an operation; its bucket's start, or None when it is not of these minutes."""
         started_at = operation.started_at
         if started_at <= now_us - WINDOW_US - BUCKET_US or started_at > now_us + AHEAD_US:
             return None
         start = started_at // BUCKET_US * BUCKET_US
-        cell = self._cell(self._buckets.setdefault(start, {}), key_of(operation))
-        add_sums(cell.sums, sums_of(operation), sign)
-        if operation.kind == "llm" and operation.duration_ms is not None:
-            add_bins(cell.bins, {bin_of(operation.duration_ms): 1}, sign)
+        bucket = self._buckets.get(start)
+        if bucket is None:
+            bucket = self._buckets[start] = {}
+        key = _key_of(operation)
+        cell = bucket.get(key)
+        if cell is None:
+            cell = self._cell(bucket, key)
+        _count(cell, operation, sign)
         return start
 
     def _cell(self, bucket: dict[CellKey, Cell], key: CellKey) -> Cell:
+        """The cell of a key; a shared one when the bucket holds as many as it may."""
         cell = bucket.get(key)
         if cell is None and len(bucket) >= MAX_CELLS_PER_BUCKET:
             self.overflowed += 1
-            key = key._replace(user_id=None, session_id=None, name=OTHER)
-            if key not in bucket and len(bucket) >= 2 * MAX_CELLS_PER_BUCKET:
-                key = CellKey(None, None, None, None, None, key.kind, OTHER)
+            key = (key[0], key[1], key[2], None, None, key[5], OTHER)
             cell = bucket.get(key)
+            if cell is None and len(bucket) >= 2 * MAX_CELLS_PER_BUCKET:
+                key = (None, None, None, None, None, key[5], OTHER)
+                cell = bucket.get(key)
         if cell is None:
             cell = bucket[key] = Cell()
         return cell
@@ -236,7 +279,7 @@ class Cells:
         """Start over with what a store holds of the last 15 minutes. Costs two aggregations of those minutes."""
         self._buckets = {}
         bounds = {"low": now_us - WINDOW_US, "high": now_us + AHEAD_US}
-        groups = CellKey._fields
+        groups = KEY_FIELDS
         # the operations themselves, not the rollups: those may be a second behind
         rows = store.query(
             f"select started_at // {BUCKET_US} * {BUCKET_US} as start_us, {', '.join(groups)}, "
@@ -245,7 +288,7 @@ class Cells:
             bounds,
         )
         for start, *row in rows:
-            key, sums = CellKey._make(row[: len(groups)]), row[len(groups) :]
+            key, sums = _key(row[: len(groups)]), row[len(groups) :]
             cell = self._cell(self._buckets.setdefault(start, {}), key)
             add_sums(cell.sums, sums, 1)
         histograms = store.query(
@@ -255,7 +298,7 @@ class Cells:
             bounds,
         )
         for start, *row in histograms:
-            cell = self._cell(self._buckets.setdefault(start, {}), CellKey._make(row[: len(groups)]))
+            cell = self._cell(self._buckets.setdefault(start, {}), _key(row[: len(groups)]))
             add_bins(cell.bins, {row[-2]: row[-1]}, 1)
 
 
@@ -274,10 +317,14 @@ def matches(filters: Filters, key: CellKey | tuple[str | None, ...]) -> bool:
 
 
 TodayKey = tuple[str | None, str | None, str | None, str | None, str | None]
-TodaySums = tuple[Decimal, int, int]
-"""(cost, billable, priced)"""
+_today_key_of = attrgetter(*KEY_FIELDS[:5])
 
 MAX_TODAY_KEYS = 20_000
+
+
+def _key(columns: Sequence[Any]) -> CellKey:
+    project, model, tier, user_id, session_id, kind, name = columns
+    return project, model, tier, user_id, session_id, kind, name
 
 
 class Today:
@@ -286,20 +333,20 @@ class Today:
     def __init__(self) -> None:
         self.day_start_us = 0
         self.day_end_us = 0
-        self._sums: dict[TodayKey, TodaySums] = {}
-        self._all: TodaySums = (ZERO, 0, 0)
+        self._sums: dict[TodayKey, list[Any]] = {}
+        self._all: list[Any] = [ZERO, 0, 0]
 
     def begin(self, day_start_us: int, day_end_us: int) -> None:
         """Start a day with nothing spent."""
         self.day_start_us, self.day_end_us = day_start_us, day_end_us
         self._sums = {}
-        self._all = (ZERO, 0, 0)
+        self._all = [ZERO, 0, 0]
 
     def load(self, store: Store) -> None:
         """Start over with what a store holds of the day."""
         self.begin(self.day_start_us, self.day_end_us)
         rows = store.query(
-            f"select {', '.join(CellKey._fields[:5])}, sum(cost_usd), count(*), count(cost_usd) from operations "
+            f"select {', '.join(KEY_FIELDS[:5])}, sum(cost_usd), count(*), count(cost_usd) from operations "
             "where kind = 'llm' and started_at >= $low and started_at < $high group by all",
             {"low": self.day_start_us, "high": self.day_end_us},
         )
@@ -311,26 +358,31 @@ class Today:
         if operation.kind != "llm" or not self.day_start_us <= operation.started_at < self.day_end_us:
             return False
         cost = operation.cost_usd
-        key = (operation.project, operation.model, operation.tier, operation.user_id, operation.session_id)
-        self._add(key, (cost or ZERO) * sign, sign, 0 if cost is None else sign)
+        if cost is None:
+            self._add(_today_key_of(operation), ZERO, sign, 0)
+        else:
+            self._add(_today_key_of(operation), cost if sign == 1 else -cost, sign, sign)
         return True
 
     def _add(self, key: TodayKey, cost: Decimal, billable: int, priced: int) -> None:
-        if key not in self._sums and len(self._sums) >= MAX_TODAY_KEYS:
-            key = (key[0], key[1], key[2], None, None)
-        self._sums[key] = _added(self._sums.get(key, (ZERO, 0, 0)), cost, billable, priced)
-        self._all = _added(self._all, cost, billable, priced)
+        sums = self._sums.get(key)
+        if sums is None:
+            if len(self._sums) >= MAX_TODAY_KEYS:
+                key = (key[0], key[1], key[2], None, None)
+            sums = self._sums.setdefault(key, [ZERO, 0, 0])
+        for held in (sums, self._all):
+            held[0] += cost
+            held[1] += billable
+            held[2] += priced
 
-    def total(self, filters: Filters) -> TodaySums:
-        """What the filters let through."""
+    def total(self, filters: Filters) -> tuple[Decimal, int, int]:
+        """(cost, billable calls, those with a known cost) of what the filters let through."""
         if not filters.items():
-            return self._all
-        found = (ZERO, 0, 0)
+            return self._all[0], self._all[1], self._all[2]
+        cost, billable, priced = ZERO, 0, 0
         for key, sums in self._sums.items():
             if matches(filters, key):
-                found = _added(found, *sums)
-        return found
-
-
-def _added(sums: TodaySums, cost: Decimal, billable: int, priced: int) -> TodaySums:
-    return (sums[0] + cost, sums[1] + billable, sums[2] + priced)
+                cost += sums[0]
+                billable += sums[1]
+                priced += sums[2]
+        return cost, billable, priced
