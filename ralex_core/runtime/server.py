@@ -97,6 +97,7 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             lifespan="on",
         )
         _settle_memory()
+        undo.callback(gc.unfreeze)  # else what is in a cycle is never freed, and DuckDB reports it as leaked at the end
         print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
         if open_browser and _has_display():
             threading.Timer(0.5, webbrowser.open, [url]).start()
