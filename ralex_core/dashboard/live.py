@@ -14,8 +14,10 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from decimal import Decimal
+from heapq import nlargest
 from itertools import islice
 from operator import attrgetter
 
@@ -72,7 +74,7 @@ class LiveHub:
         self.lock = threading.Lock()
         self._cells = Cells()
         self._today = Today()
-        self._recent: dict[str, Operation] = {}
+        self._recent: OrderedDict[str, Operation] = OrderedDict()
         self._feed: list[Operation] = []
         self._dirty: set[int] = set()
         self._groups: dict[Filters, Group] = {}
@@ -110,7 +112,7 @@ class LiveHub:
             self._begin_day(now_us)
             self._cells.load(store, now_us)
             self._today.load(store)
-            self._recent = {operation.operation_id: operation for operation in reversed(newest)}
+            self._recent = OrderedDict((operation.operation_id, operation) for operation in reversed(newest))
             self._feed = list(reversed(newest))
             self._stale = self._asleep = False
             self._seeded_at = self.clock.monotonic()
@@ -175,7 +177,7 @@ class LiveHub:
             if start is not None or counted:
                 recent[operation.operation_id] = operation
         while len(recent) > RECENT_KEPT:
-            del recent[next(iter(recent))]
+            recent.popitem(last=False)
         if cells.overflowed != overflowed:
             self._metrics.add("live_overflow_operations_total", cells.overflowed - overflowed)
         if today_changed:
@@ -187,7 +189,7 @@ class LiveHub:
         if len(self._feed) == FEED_KEPT:
             oldest = self._feed[0].started_at
             operations = [operation for operation in operations if operation.started_at >= oldest]
-        newest = sorted(operations, key=_started_at)[-FEED_KEPT:]
+        newest = sorted(nlargest(FEED_KEPT, operations, key=_started_at), key=_started_at)
         self._feed = sorted([*self._feed, *newest], key=_started_at)[-FEED_KEPT:]
         for group in self._groups.values():
             group.feed(newest)
