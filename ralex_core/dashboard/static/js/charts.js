@@ -35,6 +35,7 @@ import { isolated, stack } from "./series.js";
  * @property {(value: number, step: number) => string} tick
  * @property {boolean} [log]
  * @property {number[]} [steps] between ticks, where round numbers are not the round ones
+ * @property {number[]} [logSteps] the values a logarithmic axis names
  * @property {boolean} [dense] little height: ticks may stand close
  * @property {boolean} [hideTime] no time axis: the chart below has it
  * @property {(fromUs: number, toUs: number) => void} onZoom
@@ -166,8 +167,8 @@ export class TimeChart {
       axes: [
         { show: !spec.hideTime, stroke: ink, font: FONT, size: 26, gap: 6, space: 64, grid: { show: false }, ticks: { show: false },
           values: (_, splits, _axis, _space, step) => splits.map((value) => timeTick(value, step, spec.zone)) },
-        { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, ...(spec.steps && !spec.log ? { incrs: spec.steps } : {}), grid: { stroke: line, width: 1 }, ticks: { show: false },
-          values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : tickText(value, step, splits, spec))) },
+        { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, ...this.splitting(), grid: { stroke: line, width: 1 }, ticks: { show: false },
+          values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : spec.tick(value, step))) },
       ],
       series: [{}, ...this.drawn.map((item) => this.seriesOptions(item))],
       ...(spec.kind === "lines" && this.data.series.length > 1 ? { bands: [{ series: /** @type {[number, number]} */ ([this.data.series.length, 1]), fill: () => paint("var(--chart-band)") }] } : {}),
@@ -184,6 +185,13 @@ export class TimeChart {
         setSelect: [(plot) => this.onSelect(plot)],
       },
     };
+  }
+
+  /** Where the vertical axis is named. @returns {Partial<import("uplot").Axis>} */
+  splitting() {
+    const { log, logSteps, steps } = this.spec;
+    if (log && logSteps) return { splits: (_, _axis, low, high) => logSplits(logSteps, low, high), filter: (_, splits) => splits };
+    return steps ? { incrs: steps } : {};
   }
 
   /** @param {Series} item @returns {import("uplot").Series} */
@@ -360,13 +368,14 @@ function timeTick(seconds, step, zone) {
   return step < 60 ? `${at.hour}:${at.minute}:${at.second}` : `${at.hour}:${at.minute}`;
 }
 
-/** @param {number} value @param {number} step @param {number[]} splits @param {Spec} spec */
-function tickText(value, step, splits, spec) {
-  if (value === null || value === undefined) return "";
-  if (!spec.log) return spec.tick(value, step);
-  const digit = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
-  const decades = Math.log10((splits.at(-1) ?? 1) / (splits[0] ?? 1));
-  return digit === 1 || (decades < 2.2 && (digit === 2 || digit === 5)) ? spec.tick(value, step) : "";
+/**
+ * At most a handful of the steps between low and high: every second or third where there are more.
+ * @param {number[]} steps ascending @param {number} low @param {number} high
+ */
+function logSplits(steps, low, high) {
+  const inside = steps.filter((step) => step >= low && step <= high);
+  const every = Math.ceil(inside.length / 6);
+  return inside.filter((_, place) => place % every === 0);
 }
 
 /** Whole steps of 1, 2, 5 around the values. @param {number} low @param {number} high @returns {[number, number]} */

@@ -51,6 +51,7 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DURATIONS = [1, 2, 5, 10, 20, 50, 100, 200, 500, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 20 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE,
   10 * MINUTE, 20 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 5 * HOUR, 10 * HOUR, 24 * HOUR, 48 * HOUR, 120 * HOUR];
+const LOG_DURATIONS = [1, 3, 10, 30, 100, 300, SECOND, 3 * SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 3 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 10 * HOUR];
 const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 
 /** Parts of a chart panel. @param {Element} panel */
@@ -238,7 +239,7 @@ export class LatencyPanel extends Panel {
     const upper = el("div", { class: "chart-upper" });
     const lower = el("div", { class: "chart-lower" });
     this.parts.plot.append(upper, lower);
-    this.times = new TimeChart(upper, this.spec("Response time of model calls", { log: this.log, steps: DURATIONS, hideTime: true, onCursor: (index) => this.onCursor(index),
+    this.times = new TimeChart(upper, this.spec("Response time of model calls", { log: this.log, steps: DURATIONS, logSteps: LOG_DURATIONS, hideTime: true, onCursor: (index) => this.onCursor(index),
       tooltipExtra: () => this.counts(), formatExtra: (_, value) => count(value) }), this.timesData());
     this.volume = new TimeChart(lower, this.spec("Operations per interval", { kind: "stack", format: count, tick: countTick, steps: WHOLE, dense: true }), this.volumeData());
   }

@@ -19,6 +19,7 @@ const KEYS = [
   ["t", "Dark or light"],
   ["[", "Collapse the rail"],
   ["← →", "Read a focused chart"],
+  ["j k", "Down and up in a list"],
 ];
 
 /** @returns {Command[]} */
