@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import duckdb
 import numpy as np
 
 from ralex_core.clock import Clock, SystemClock
-from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
+from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
 from ralex_core.storage import rollup
+from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.schema import (
     COLUMN_TYPES,
     DURATION_BIN,
@@ -92,7 +92,7 @@ class DuckDBStore:
         try:
             return duckdb.connect(str(self.path), config={"memory_limit": MEMORY_LIMIT})
         except duckdb.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
 
     def _prepare_schema(self) -> None:
         connection = self._connection
@@ -111,7 +111,7 @@ class DuckDBStore:
                 )
             version = int(self._meta("schema_version") or 0)
         except duckdb.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
         if version > SCHEMA_VERSION:
             raise SchemaTooNew(
                 f"{self.path} has schema {version}, this version knows {SCHEMA_VERSION}. "
@@ -143,7 +143,7 @@ class DuckDBStore:
                 self._connection.execute("commit")
             except duckdb.Error as error:
                 self._recover(error)
-                raise _translated(error, self.path) from error
+                raise translated(error, self.path) from error
             except BaseException:
                 with contextlib.suppress(duckdb.Error):
                     self._connection.execute("rollback")
@@ -318,7 +318,7 @@ class DuckDBStore:
         try:
             return self._cursor().execute(sql, parameters or {}).fetchall()
         except duckdb.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own cursor: DuckDB connections are not to be shared between threads."""
@@ -339,14 +339,14 @@ class DuckDBStore:
                 finally:
                     self._connection.execute("detach copy_target")
             except duckdb.Error as error:
-                raise _translated(error, target) from error
+                raise translated(error, target) from error
 
     def close(self) -> None:
         with self._write_lock:
             try:
                 self._connection.close()
             except duckdb.Error as error:
-                raise _translated(error, self.path) from error
+                raise translated(error, self.path) from error
 
 
 _AMEND = """
@@ -394,39 +394,3 @@ def _object_array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.object_]
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
-
-
-def _translated(error: duckdb.Error, path: Path) -> StoreError:
-    """One of our errors, saying what happened to which file and what to do."""
-    text = str(error)
-    lowered = text.lower()
-    if "conflicting lock" in lowered or "could not set lock" in lowered:
-        return StoreLocked(
-            f"{path} is in use by another process. Stop the other monitor, "
-            "or start this one with another RALEX_MONITOR_HOME."
-        )
-    if "no space left" in lowered or "file size limit" in lowered or "file too large" in lowered or "enospc" in lowered:
-        return StoreFull(f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost.")
-    if "permission denied" in lowered or "read-only file system" in lowered:
-        return StoreError(f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME.")
-    if "newer version" in lowered or "version number" in lowered:
-        return SchemaTooNew(f"{path} was written by a newer DuckDB. Upgrade ralex-monitor; the file was not touched.")
-    corrupt = (
-        "not a valid duckdb",
-        "corrupt",
-        "checksum",
-        "serialization error",
-        "failed to deserialize",
-        "wal file",
-    )
-    if any(sign in lowered for sign in corrupt) or isinstance(error, duckdb.SerializationException):
-        return StoreCorrupt(
-            f"{path} is damaged or not a DuckDB file. Restore a backup with `ralex-monitor restore`, "
-            "or move the file away; it was not changed."
-        )
-    return StoreError(f"The store {path} failed: {text.splitlines()[0]}")
-
-
-def usd(value: Any) -> Decimal:
-    """A money column's value; DuckDB gives Decimals, and None for an empty sum."""
-    return Decimal(0) if value is None else value
