@@ -10,7 +10,7 @@ from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError, StoreFull,
 
 
 def translated(error: duckdb.Error, path: Path) -> StoreError:
-    """One of our errors for one of DuckDB's about the file at `path`. Told apart by text: DuckDB has few error types."""
+    """One of ours for an error of DuckDB about the file at `path`; told apart by text, DuckDB has few types."""
     text = str(error)
     lowered = text.lower()
     if "conflicting lock" in lowered or "could not set lock" in lowered:
