@@ -25,6 +25,7 @@ LIMIT_DELAY_MS = 500.0
 def _operation(identifier: str) -> dict[str, Any]:
     return {
         "operation_id": identifier,
+        "started_at": time.time_ns() // 1000,
         "name": "chat claude-sonnet-4-5",
         "kind": "llm",
         "provider": "anthropic",

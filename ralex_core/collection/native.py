@@ -120,10 +120,13 @@ def _operation(record: Any, now_us: int, door: str) -> Operation:
         raise _Wrong(f"{field}: {reason}") from None
     if values[_NAME] is None:
         raise _Wrong("name: required, what the operation is called")
+    if values[_STARTED] is None:
+        if values[_ID] is not None:
+            # the store looks for an id around its time: with a new one each time, sending again would store it again
+            raise _Wrong("started_at: required beside operation_id, and the same whenever the operation is sent")
+        values[_STARTED] = now_us
     if values[_ID] is None:
         values[_ID] = f"{_new_id(128):032x}"
-    if values[_STARTED] is None:
-        values[_STARTED] = now_us
     operation = Operation._make(values)
     _check_parts(operation)
     return operation

@@ -245,7 +245,7 @@ async def test_demo_data_is_shown_apart_and_removed(own_client: httpx.AsyncClien
 
 async def test_an_operation_sent_while_the_demo_is_shown_is_kept_as_real(own_client: httpx.AsyncClient) -> None:
     await own_client.post("/api/v1/demo")
-    await own_client.post("/api/v1/operations", json={"name": "mine", "operation_id": "mine"})
+    await own_client.post("/api/v1/operations", json={"name": "mine", "operation_id": "mine", "started_at": NOW_US})
     assert (await own_client.get("/api/v1/operations/mine")).status_code == 404
     await own_client.delete("/api/v1/demo")
     assert (await own_client.get("/api/v1/operations/mine")).status_code == 200

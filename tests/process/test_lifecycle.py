@@ -50,11 +50,3 @@ def test_a_restarted_server_knows_what_the_one_before_it_stored(tmp_path: Path) 
         assert server.status() == before
     finally:
         server.close()
-
-
-def test_an_operation_sent_again_without_its_time_is_stored_once(tmp_path: Path) -> None:
-    with running(tmp_path / "home") as server:
-        row = {"operation_id": "same", "name": "chat", "kind": "llm"}
-        assert server.send([row]).status == 200
-        assert server.send([row]).status == 200
-        assert server.status()["operations"] == 1

@@ -100,7 +100,7 @@ def test_every_field_a_sender_may_fill_arrives() -> None:
 
 
 def test_one_object_an_array_and_lines_are_the_same_thing() -> None:
-    first, second = {"name": "a", "operation_id": "1"}, {"name": "b", "operation_id": "2"}
+    first, second = ({"name": name, "operation_id": name, "started_at": NOW_US} for name in "ab")
     newline = "\n".join(map(json.dumps, (first, second))).encode()
     bodies = [
         (json.dumps([first, second]).encode(), JSON),
@@ -257,3 +257,9 @@ def test_no_record_makes_the_parser_raise(record: dict[str, Any]) -> None:
 @given(st.binary(), st.sampled_from([JSON, NDJSON, "", "text/plain"]))
 def test_no_bytes_make_the_parser_raise(body: bytes, content_type: str) -> None:
     parse_operations(body, content_type, NOW_US, "api")
+
+
+def test_an_id_without_its_time_is_refused_since_sending_it_again_could_not_be_recognised() -> None:
+    operations, rejected = parse(b'{"name": "chat", "operation_id": "mine"}', JSON)
+    assert operations == []
+    assert rejected[0][1].startswith("started_at: required beside operation_id")

@@ -17,9 +17,12 @@ from ralex_core.errors import IntakeFull
 from ralex_core.model.operation import Operation
 from tests.support.receiver import WITHIN_S, Receiver, Reply, Request, take_all
 
+NOW_US = 1_800_000_000_000_000
+
 
 def batch(*names: str) -> Batch:
-    lines = [json.dumps({"operation_id": f"id of {name}", "name": name}).encode() + b"\n" for name in names]
+    rows = [{"operation_id": f"id of {name}", "name": name, "started_at": NOW_US} for name in names]
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
     return Batch(b"".join(lines), len(lines))
 
 
