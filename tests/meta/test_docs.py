@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ import typer
 from pydantic.fields import FieldInfo
 
 from ralex_core.cli.app import app as cli_app
-from ralex_core.config import Settings
+from ralex_core.config import Settings, load_settings
 from ralex_core.model.operation import Operation
 from tests.support.repository import ROOT, markdown_files
-from tests.support.server import running
+from tests.support.server import environment, running
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -50,6 +52,23 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     assert field.description, f"{name} has no description"
     row = f"| `{name}` | {shown_default(name, field)} | {field.description} |"
     assert row in page("operations.md").splitlines(), f"docs/operations.md lacks this row:\n{row}"
+
+
+def test_the_example_settings_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RALEX_MONITOR_HOME", str(tmp_path))
+    example = re.findall(r"^```toml\n(.*?)^```", page("operations.md"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.toml").write_text("\n".join(example))
+    settings = load_settings()
+    assert [tier.name for tier in settings.tiers] == ["cheap", "standard", "premium"]
+    assert settings.daily_budget_usd == 5
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/quickstart.md"])
+def test_the_example_of_the_sdk_runs(file: str, tmp_path: Path) -> None:
+    example = re.findall(r"^```python\n(.*?)^```", (ROOT / file).read_text(), re.MULTILINE | re.DOTALL)
+    assert example
+    variables = environment(tmp_path / "home", {"RALEX_MONITOR_SDK": "off"})
+    subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(example)], check=True, env=variables)
 
 
 # --- commands ----------------------------------------------------------------
