@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core import __version__
 from ralex_core.collection.otlp_http import otlp_router
@@ -79,9 +80,22 @@ def create_app(runtime: Host) -> FastAPI:
     _add_files_and_docs(app, site)
     app.router.routes.append(WebSocketRoute(LIVE_PATH, MonitoringSocket(runtime.hub, runtime.metrics)))
     _add_errors(app, site)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESSION_LEVEL)
     app.add_middleware(Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics)
     return app
+
+
+class HeadAsGet:
+    """Answers HEAD with what GET would say; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

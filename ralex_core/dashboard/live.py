@@ -42,7 +42,7 @@ from ralex_core.storage.telemetry import Store
 
 logger = logging.getLogger(__name__)
 
-MIN_INTERVAL_S = 0.4
+MIN_INTERVAL_S = 0.3
 """Between two messages of a group: with the way through commit and network still under half a second."""
 HEARTBEAT_S = 5.0
 TICK_S = 1.0

@@ -20,7 +20,7 @@ from ralex_core.render import to_iso, to_json
 
 FEED_SNAPSHOT = 50
 FEED_UPDATE = 20
-"""Operations told per message; nobody reads more in 0.4 s."""
+"""Operations told per message; nobody reads more in a third of a second."""
 
 
 class Hub(Protocol):

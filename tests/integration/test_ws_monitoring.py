@@ -196,3 +196,5 @@ async def test_a_real_server_compresses_refuses_other_names_and_other_sites(host
         crossed = await client.post("/api/v1/demo", headers={"Origin": "https://evil.example"})
         assert (crossed.status_code, crossed.json()["error"]["code"]) == (403, "cross_origin")
         assert not host.demo_active
+        head = await client.head("/operations")
+        assert (head.status_code, head.content) == (200, b"")
