@@ -2,7 +2,7 @@
 """What recording one operation with ten attributes costs the host: µs of CPU in the calling thread, and in the whole
 process until delivered over HTTP; beside a hand-written span (the floor) and OpenTelemetry's SDK.
 
-    python bench/sdk_overhead.py [--ops 100000] [--repeats 5] [--rate 0] [--otel-python VENV/bin/python]
+    python -m bench.sdk_overhead [--ops 100000] [--repeats 5] [--rate 0] [--otel-python VENV/bin/python]
 
 Each line is one fresh process that sends to a server which reads and forgets. `--rate 20000` paces the loop instead
 of running it flat out. OpenTelemetry is measured when `opentelemetry-sdk` and `opentelemetry-exporter-otlp-proto-http`
@@ -27,8 +27,15 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+try:
+    from bench.figure import Figure, report
+except ImportError:  # as a child, which measures and prints JSON, perhaps under a Python that has only OpenTelemetry
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+OPENTELEMETRY = {"caller_cpu_us": 46.9, "process_cpu_us_flushed": 106.7}
+"""Its figures on a machine of 2 virtual cores under Debian 12, by the same method; used when it is not installed."""
 ATTRIBUTES = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "openai",
@@ -81,7 +88,7 @@ def floor(endpoint: str, operations: int) -> Subject:
 def _ours(endpoint: str, one: Callable[[], None]) -> Subject:
     from ralex_core.monitoring import configure, flush, stats
 
-    configure(endpoint, spool_dir=Path(tempfile.mkdtemp(prefix="sdk_overhead_")), queue_operations=1_000_000)
+    configure(endpoint, spool_dir=Path(tempfile.mkdtemp(prefix="sdk_overhead_")))
     return one, lambda: flush(600), lambda: stats().delivered
 
 
@@ -195,7 +202,9 @@ def _opentelemetry(endpoint: str, **options: int) -> Subject:
 SUBJECTS = [floor, ours, ours_keywords, ours_one_by_one, ours_usage, ours_tracked, opentelemetry, opentelemetry_default]
 
 
-def measure(subject: Callable[[str, int], Subject], endpoint: str, operations: int, repeats: int, rate: float) -> dict:
+def measure(
+    subject: Callable[[str, int], Subject], endpoint: str, operations: int, repeats: int, rate: float
+) -> dict[str, Any]:
     """Run in this process; µs of CPU per operation."""
     one, flush, delivered = subject(endpoint, operations)
     for _ in range(2000):
@@ -260,6 +269,41 @@ async def serve_sink() -> None:
     await server.serve_forever()
 
 
+def run(arguments: list[str] | None = None) -> list[Figure]:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sdk_overhead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ops", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rate", type=float, default=0, help="operations per second; 0 runs flat out")
+    parser.add_argument("--only", action="append", help="a subject to measure; may be given again")
+    parser.add_argument("--otel-python", default=sys.executable, help="a Python that can import OpenTelemetry")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args(arguments)
+    subjects = [subject.__name__ for subject in SUBJECTS if not given.only or subject.__name__ in given.only]
+    if not _has_opentelemetry(given.otel_python):
+        subjects = [name for name in subjects if not name.startswith("opentelemetry")]
+        print("OpenTelemetry is not installed here. To measure it too, in any virtual environment:")
+        print("  pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http")
+        print("and give its Python as --otel-python. Compared with its published figures below.")
+    results: dict[str, dict[str, Any]] = {}
+    with subprocess.Popen(_child(sys.executable, "--serve-sink"), stdout=subprocess.PIPE, text=True) as sink:
+        try:
+            assert sink.stdout is not None
+            shared = ["--endpoint", f"http://127.0.0.1:{int(sink.stdout.readline())}", "--ops", str(given.ops)]
+            shared += ["--repeats", str(given.repeats), "--rate", str(given.rate)]
+            print(f"{'µs of CPU per operation':24}{'caller':>9}{'(min)':>9}{'delivered':>11}{'share':>8}{'RSS MB':>8}")
+            for name in subjects:
+                python = given.otel_python if name.startswith("opentelemetry") else sys.executable
+                results[name] = _measured(_child(python, "--which", name, *shared))
+                _print(name, results[name])
+        finally:
+            sink.kill()
+    figures = _figures(results)
+    report(figures, given.json)
+    return figures
+
+
 def _child(python: str, *arguments: str) -> list[str]:
     return [python, str(Path(__file__).resolve()), *arguments]
 
@@ -269,61 +313,54 @@ def _has_opentelemetry(python: str) -> bool:
     return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
 
 
+def _measured(command: list[str]) -> dict[str, Any]:
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode:
+        raise SystemExit(answer.stderr)
+    return json.loads(answer.stdout)
+
+
+def _print(name: str, result: dict[str, Any]) -> None:
+    share = "" if result["delivered_share"] is None else f"{result['delivered_share']:.4f}"
+    print(
+        f"{name:24}{result['caller_cpu_us']:9.2f}{result['caller_cpu_us_min']:9.2f}"
+        f"{result['process_cpu_us_flushed']:11.2f}{share:>8}{result['rss_mb']:8}",
+        flush=True,
+    )
+
+
+def _figures(results: dict[str, dict[str, Any]]) -> list[Figure]:
+    """Ours beside OpenTelemetry, measured in this run where it could be."""
+    theirs = results.get("opentelemetry", OPENTELEMETRY)
+    named = "OpenTelemetry" if "opentelemetry" in results else "OpenTelemetry, measured before"
+    columns = {"caller_cpu_us": "in the calling thread", "process_cpu_us_flushed": "until delivered"}
+    ways = {"ours": "mapping", "ours_keywords": "keywords", "ours_usage": "usage, cost, outcome"}
+    return [
+        Figure(f"SDK, one operation, {way}: {where}", results[name][column], "µs CPU", theirs[column], named)
+        for name, way in ways.items()
+        if name in results
+        for column, where in columns.items()
+    ]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ops", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--rate", type=float, default=0, help="operations per second; 0 runs flat out")
-    parser.add_argument("--only", action="append", help="a subject to measure; may be given again")
-    parser.add_argument("--otel-python", default=sys.executable, help="a Python that can import OpenTelemetry")
-    parser.add_argument("--which", help=argparse.SUPPRESS)
-    parser.add_argument("--endpoint", help=argparse.SUPPRESS)
-    parser.add_argument("--serve-sink", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    """As a child: serve the sink, or measure one subject in this process. Otherwise run the bench."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--serve-sink", action="store_true")
+    parser.add_argument("--which")
+    parser.add_argument("--endpoint")
+    parser.add_argument("--ops", type=int)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--rate", type=float)
+    given, _ = parser.parse_known_args()
     if given.serve_sink:
         asyncio.run(serve_sink())
-    if given.which:
-        sys.path.insert(0, str(ROOT))
+    elif given.which:
         subject = next(subject for subject in SUBJECTS if subject.__name__ == given.which)
         print(json.dumps(measure(subject, given.endpoint, given.ops, given.repeats, given.rate)), flush=True)
         os._exit(0)
-
-    sink = subprocess.Popen(_child(sys.executable, "--serve-sink"), stdout=subprocess.PIPE, text=True)
-    try:
-        endpoint = f"http://127.0.0.1:{int(sink.stdout.readline())}"
-        print(f"{'µs of CPU per operation':24}{'caller':>9}{'(min)':>9}{'delivered':>11}{'share':>8}{'RSS MB':>8}")
-        results = {}
-        can_compare = _has_opentelemetry(given.otel_python)
-        for subject in SUBJECTS:
-            name = subject.__name__
-            is_peer = name.startswith("opentelemetry")
-            if (given.only and name not in given.only) or (is_peer and not can_compare):
-                continue
-            python = given.otel_python if is_peer else sys.executable
-            arguments = ["--which", name, "--endpoint", endpoint, "--ops", str(given.ops)]
-            arguments += ["--repeats", str(given.repeats), "--rate", str(given.rate)]
-            answer = subprocess.run(_child(python, *arguments), capture_output=True, text=True)
-            if answer.returncode:
-                raise SystemExit(answer.stderr)
-            result = results[name] = json.loads(answer.stdout)
-            share = "" if result["delivered_share"] is None else f"{result['delivered_share']:.4f}"
-            print(
-                f"{name:24}{result['caller_cpu_us']:9.2f}{result['caller_cpu_us_min']:9.2f}"
-                f"{result['process_cpu_us_flushed']:11.2f}{share:>8}{result['rss_mb']:8}",
-                flush=True,
-            )
-        if "ours" in results and "opentelemetry" in results:
-            ours_, theirs = results["ours"], results["opentelemetry"]
-            print(
-                f"OpenTelemetry ÷ ours: caller {theirs['caller_cpu_us'] / ours_['caller_cpu_us']:.1f}×, until delivered "
-                f"{theirs['process_cpu_us_flushed'] / ours_['process_cpu_us_flushed']:.1f}×"
-            )
-        if not can_compare:
-            print("OpenTelemetry is not installed here; to compare:")
-            print("  pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http")
-    finally:
-        sink.kill()
-        sink.wait()
+    else:
+        run()
 
 
 if __name__ == "__main__":

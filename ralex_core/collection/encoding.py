@@ -24,13 +24,13 @@ MAX_TEXT = 4096
 """Characters kept of a value that JSON has no form for."""
 
 
-def encode(values: Sequence[Any], anchor_ns: int, constants: Mapping[str, Any]) -> bytes:
+def encode(values: Sequence[Any], constants: Mapping[str, Any]) -> bytes:
     """One operation (`recorder.Values`) as a JSON line, newline included.
 
-    `anchor_ns` is wall time minus `perf_counter_ns`. `constants` are what `configure` said of the whole process.
+    `constants` are what `configure` said of the whole process.
     Never raises for what the host put in: values without a JSON form become text.
     """
-    name, kind, fields, attributes, trace_number, span_number, parent, start_ns, end_ns, defaults = values
+    name, kind, fields, attributes, trace_number, span_number, parent, started_ns, start_ns, end_ns, defaults = values
     trace, span = trace_text(trace_number), span_text(span_number)
     record: dict[str, Any] = {
         "operation_id": trace[:16] + span,
@@ -38,7 +38,7 @@ def encode(values: Sequence[Any], anchor_ns: int, constants: Mapping[str, Any]) 
         "span_id": span,
         "name": str(name)[:MAX_NAME],
         "kind": kind,
-        "started_at": (start_ns + anchor_ns) // 1000,
+        "started_at": started_ns // 1000,
         "duration_ms": (end_ns - start_ns) / 1e6,
         **constants,
     }

@@ -10,7 +10,6 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -31,11 +30,12 @@ Values = tuple[
     int | str | None,
     int,
     int,
+    int,
     dict[str, Any] | None,
 ]
-"""A finished operation: name, kind, fields, attributes, trace, span, parent's span (see `ids`), start and end by
-`perf_counter_ns`, and the context's defaults."""
-WIDTH = 10
+"""A finished operation: name, kind, fields, attributes, trace, span, parent's span (see `ids`), start by the
+wall clock, start and end by a steady clock in nanoseconds, and the context's defaults."""
+WIDTH = 11
 _WIDTH_TIMES = range(WIDTH)
 
 QUEUE_OPERATIONS = 100_000
@@ -242,8 +242,6 @@ class Recorder:
         from ralex_core.collection.encoding import encode
         from ralex_core.collection.sinks import Batch
 
-        # Read anew each time: the wall clock may be set, and a machine may have slept.
-        anchor_ns = time.time_ns() - time.perf_counter_ns()
         constants, take = destination.constants, self.queue.popleft
         # One growing buffer: a list of lines would touch new memory for each, and a page fault costs as much as a line.
         payload = bytearray()
@@ -254,7 +252,7 @@ class Recorder:
             taken += count
             for operation in zip(*[values] * WIDTH, strict=True):
                 try:
-                    line = encode(operation, anchor_ns, constants)
+                    line = encode(operation, constants)
                 except Exception:
                     self._dropped += 1
                     guard.note("encoding")

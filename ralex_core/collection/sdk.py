@@ -71,6 +71,7 @@ def record(
         return finished
     with finished:
         finished.start_ns -= elapsed_ns
+        finished.started_ns -= elapsed_ns
         if error is not None:
             finished.error(error)
     return finished

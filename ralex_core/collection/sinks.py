@@ -183,7 +183,7 @@ class HttpSink:
         spool: Spool,
         timeout_s: float = 30.0,
         retry_base_s: float = 0.25,
-        retry_max_s: float = 15.0,
+        retry_max_s: float = 5.0,
     ) -> None:
         from ralex_core.collection.transport import Transport
 
@@ -228,7 +228,7 @@ class HttpSink:
             try:
                 thread.start()
             except RuntimeError:
-                return  # the interpreter is shutting down; the spool is left to the next process
+                return  # the interpreter is about to end: close() sends by itself
             self._thread = thread
 
     def flush(self, timeout_s: float) -> bool:
@@ -257,7 +257,18 @@ class HttpSink:
                 self._changed.wait(remaining)
             self._closing = True
             self._changed.notify_all()
+        if self._thread is None:
+            self._deliver_here(deadline)
         self._spool.close()
+
+    def _deliver_here(self, deadline: float) -> None:
+        """Without a thread: since 3.12 none can be started once the interpreter is about to end."""
+        self._spool.adopt()
+        while (remaining := deadline - time.monotonic()) > 0:
+            self._transport.limit_to(remaining)
+            if not self._send_oldest():
+                break
+        self._transport.close()
 
     def counts(self) -> SinkCounts:
         spool = self._spool.counts()

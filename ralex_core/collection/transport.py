@@ -49,6 +49,7 @@ class Transport:
         self._host = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
         self._path = parts.path.rstrip("/") + OPERATIONS_PATH
+        self._connect_timeout_s = min(CONNECT_TIMEOUT_S, timeout_s)
         self._timeout_s = timeout_s
         self._compress = not (self._host in _LOOPBACK or self._host.startswith("127."))
         self._headers = {
@@ -62,6 +63,13 @@ class Transport:
         if self._compress:
             self._headers["Content-Encoding"] = "gzip"
         self._connection: http.client.HTTPConnection | None = None
+
+    def limit_to(self, timeout_s: float) -> None:
+        """Wait no longer than this from now on, for a connection or for an answer."""
+        self._connect_timeout_s = min(self._connect_timeout_s, timeout_s)
+        self._timeout_s = min(self._timeout_s, timeout_s)
+        if self._connection is not None and self._connection.sock is not None:
+            self._connection.sock.settimeout(self._timeout_s)
 
     def post(self, payload: bytes) -> Answer:
         """Send a batch and read the answer. Network trouble is an answer too: `later`."""
@@ -89,7 +97,7 @@ class Transport:
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
+        connection = kind(self._host, self._port, timeout=self._connect_timeout_s)
         connection.connect()
         connection.sock.settimeout(self._timeout_s)
         self._connection = connection

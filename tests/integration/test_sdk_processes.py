@@ -188,7 +188,8 @@ def test_a_flood_is_delivered_without_a_loss(host: Host) -> None:
 
 def test_a_fork_records_in_both_and_doubles_nothing(host: Host) -> None:
     host.run("""
-        import os
+        import os, warnings
+        warnings.simplefilter("ignore")  # from 3.12 on Python warns of forks beside any thread
         record("queued in the parent")
         with operation("around the fork") as around:
             child = os.fork()
