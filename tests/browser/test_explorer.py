@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -82,23 +83,18 @@ def test_an_outcome_is_kept(stocked: Server, open_page: OpenPage) -> None:
 
 
 def test_a_claim_is_accepted_only_after_asking_once(empty: Server, open_page: OpenPage) -> None:
-    assert (
-        empty.send(
-            [
-                {
-                    "operation_id": "wild",
-                    "kind": "llm",
-                    "name": "chat",
-                    "provider": "anthropic",
-                    "model": "claude-sonnet-4-5",
-                    "input_tokens": 10_000,
-                    "output_tokens": 500,
-                    "reported_usd": "9990.01",
-                }
-            ]
-        ).status
-        == 200
-    )
+    wild = {
+        "operation_id": "wild",
+        "started_at": time.time_ns() // 1000,
+        "kind": "llm",
+        "name": "chat",
+        "provider": "anthropic",
+        "model": "claude-sonnet-4-5",
+        "input_tokens": 10_000,
+        "output_tokens": 500,
+        "reported_usd": "9990.01",
+    }
+    assert empty.send([wild]).status == 200
     page = open_page(f"{empty.url}/operations/wild")
     page.get_by_role("button", name="Accept this claim").click()
     page.get_by_role("button", name="No", exact=True).click()

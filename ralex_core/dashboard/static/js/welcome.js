@@ -150,12 +150,15 @@ const wanted = location.hash && document.getElementById(`tab-${location.hash.sli
 if (wanted) choose(wanted);
 if (document.querySelector('.job[data-state="running"], .job[data-state="queued"]')) void poll();
 
-const socket = current().ws;
-if (socket) {
-  const live = new Live(socket, (message) => {
-    if (message.kind !== "update" || !message.feed.length) return;
-    const note = document.getElementById("arrived");
-    if (note) note.hidden = false;
-  }, () => {});
-  void live;
+/** With an empty store the first operation may be there before the connection is. */
+const wasEmpty = document.getElementById("welcome")?.hasAttribute("data-empty") ?? false;
+
+/** @param {import("./types.js").LiveMessage} message */
+function announce(message) {
+  const importing = document.querySelector('.job[data-state="running"], .job[data-state="queued"]');
+  const note = document.getElementById("arrived");
+  if (note && message.feed.length && !importing && (wasEmpty || message.kind === "update")) note.hidden = false;
 }
+
+const socket = current().ws;
+if (socket) void new Live(socket, announce, () => {});
