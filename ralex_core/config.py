@@ -22,15 +22,16 @@ CONFIG_FILE = "config.toml"
 
 
 class Tier(BaseModel):
-    """A named price class. A model belongs to the first tier that names it, else to the first it is cheap enough for."""
+    """A named price class. A model belongs to the first tier that names it, else to the first it is under."""
 
     name: str = Field(min_length=1, max_length=40, description="What the tier is called everywhere.")
     max_usd_per_mtok: Decimal | None = Field(
         default=None,
-        description="Highest blended price, (3 × input + output) ÷ 4 in USD per million tokens; none is no ceiling.",
+        description="Highest blended price ((3 × input + output) ÷ 4, USD per million tokens); none is no ceiling.",
     )
     models: tuple[str, ...] = Field(
-        default=(), description="Names or `*` patterns that belong here whatever they cost."
+        default=(),
+        description="Model names or `*` patterns that belong here whatever they cost.",
     )
 
 
@@ -52,15 +53,24 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_nested_delimiter="__")
 
     home: Path = Field(
-        default_factory=default_home, description="Data directory: stores, quarantine files, config.toml."
+        default_factory=default_home,
+        description="Data directory: stores, spool, quarantine files, config.toml.",
     )
     host: str = Field(default="127.0.0.1", description="Address to bind. Anything but loopback requires a token.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port of pages, API and OTLP.")
     token: str | None = Field(default=None, min_length=16, description="Bearer token; required off loopback.")
-    timezone: str | None = Field(default=None, description="IANA zone of 'today' and of days; default: the machine's.")
-    daily_budget_usd: Decimal | None = Field(default=None, gt=0, description="Spend allowed per local day.")
+    timezone: str | None = Field(
+        default=None,
+        description="IANA zone of 'today' and of day boundaries; default: the machine's.",
+    )
+    daily_budget_usd: Decimal | None = Field(
+        default=None,
+        gt=0,
+        description="Spend allowed per local day; shown on the overview.",
+    )
     baseline_model: str = Field(
-        default="anthropic/claude-opus-4-5", description="Premium model to compare with, as provider/model."
+        default="anthropic/claude-opus-4-5",
+        description="Premium model every operation is compared with, as provider/model.",
     )
     tiers: tuple[Tier, ...] = Field(default=DEFAULT_TIERS, min_length=1, description="Price classes, cheapest first.")
     quarantine_factor: Decimal = Field(
@@ -69,15 +79,35 @@ class Settings(BaseSettings):
     quarantine_min_usd: Decimal = Field(
         default=Decimal("0.05"), ge=0, description="… but only when the difference is more than this many dollars."
     )
-    retention_days: int | None = Field(default=None, ge=1, description="Days to keep operations; default: for ever.")
-    minute_rollup_days: int = Field(default=3, ge=1, description="Days to keep per-minute rollups; others stay.")
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days to keep single operations; default: for ever.",
+    )
+    minute_rollup_days: int = Field(
+        default=3,
+        ge=1,
+        description="Days to keep per-minute rollups; hours and days stay.",
+    )
     queue_operations: int = Field(
-        default=100_000, ge=1000, description="Operations that may wait; beyond it doors say 503."
+        default=100_000,
+        ge=1000,
+        description="Operations that may wait for a commit before doors answer 503.",
     )
     max_body_mb: int = Field(default=64, ge=1, description="Largest request body, after decompression, in MiB.")
-    store_content: bool = Field(default=False, description="Keep prompt and answer text, redacted.")
-    follow_logs: bool = Field(default=True, description="Follow imported logs as they grow, while serving.")
-    resource_interval_s: float = Field(default=2.0, ge=0.5, description="Seconds between resource samples.")
+    store_content: bool = Field(
+        default=False,
+        description="Keep prompt and answer text (redacted). Off: it is dropped at the door.",
+    )
+    follow_logs: bool = Field(
+        default=True,
+        description="While serving, follow the logs that were imported as they grow.",
+    )
+    resource_interval_s: float = Field(
+        default=2.0,
+        ge=0.5,
+        description="Seconds between samples of host and process resources.",
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -145,4 +175,5 @@ def load_settings(**arguments: Any) -> Settings:
             f"the environment ({ENV_PREFIX}…) or the command's options."
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{default_home() / CONFIG_FILE} is no valid TOML: {error}. Correct or remove it.") from error
+        message = f"{default_home() / CONFIG_FILE} is not valid TOML: {error}. Correct or remove it."
+        raise ConfigError(message) from error

@@ -19,9 +19,7 @@ _ATTRIBUTES = Operation._fields.index("attributes")
 class Intake:
     """Takes operations from every door. What it gives back resolves only after they are committed."""
 
-    def __init__(
-        self, book: PriceBook, writer: BatchWriter, settings: Settings, metrics: SelfMetrics
-    ) -> None:
+    def __init__(self, book: PriceBook, writer: BatchWriter, settings: Settings, metrics: SelfMetrics) -> None:
         self._book = book
         self._writer = writer
         self._keep_content = settings.store_content
