@@ -50,9 +50,11 @@ test("axis texts have as few digits as tell the ticks apart", () => {
   assert.equal(format.usdTick(0.002, 0.001), "$0.002");
   assert.equal(format.usdTick(0.0025, 0.0025), "$0.0025");
   assert.equal(format.usdTick(20_000, 5000), "$20k");
-  assert.equal(format.msTick(500), "500 ms");
-  assert.equal(format.msTick(1500), "1.5 s");
-  assert.equal(format.msTick(180_000), "3 m");
+  assert.equal(format.msTick(500, 500), "500 ms");
+  assert.equal(format.msTick(1500, 500), "1.5 s");
+  assert.equal(format.msTick(80_000, 20_000), "80 s");
+  assert.equal(format.msTick(180_000, 60_000), "3 m");
+  assert.equal(format.msTick(7_200_000, 3_600_000), "2 h");
   assert.equal(format.countTick(1500), "1.5k");
   assert.equal(format.countTick(2_000_000), "2M");
 });

@@ -168,7 +168,7 @@ export class TimeChart {
         { show: !spec.hideTime, stroke: ink, font: FONT, size: 26, gap: 6, space: 64, grid: { show: false }, ticks: { show: false },
           values: (_, splits, _axis, _space, step) => splits.map((value) => timeTick(value, step, spec.zone)) },
         { stroke: ink, font: FONT, size: AXIS_WIDTH, gap: 6, space: spec.dense ? 18 : 34, ...this.splitting(), grid: { stroke: line, width: 1 }, ticks: { show: false },
-          values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : spec.tick(value, step))) },
+          values: (_, splits, _axis, _space, step) => splits.map((value) => (this.isEmpty() && value !== 0 ? "" : spec.tick(value, spec.log ? value : step))) },
       ],
       series: [{}, ...this.drawn.map((item) => this.seriesOptions(item))],
       ...(spec.kind === "lines" && this.data.series.length > 1 ? { bands: [{ series: /** @type {[number, number]} */ ([this.data.series.length, 1]), fill: () => paint("var(--chart-band)") }] } : {}),

@@ -185,13 +185,12 @@ export function usdTick(value, step) {
   return `$${fixed(value, decimals === 1 ? 2 : decimals)}`;
 }
 
-/** Axis text of a duration axis: 0, 500 ms, 2 s, 1.5 s, 3 m. @param {number} milliseconds */
-export function msTick(milliseconds) {
+/** Axis text of a duration axis, in the unit of its steps: 0, 500 ms, 1.5 s, 80 s, 3 m. @param {number} milliseconds @param {number} step between ticks */
+export function msTick(milliseconds, step) {
   if (milliseconds === 0) return "0";
   if (milliseconds < 1000) return `${trim(milliseconds)} ms`;
-  if (milliseconds < 60_000) return `${trim(milliseconds / 1000)} s`;
-  if (milliseconds < 7_200_000) return `${trim(milliseconds / 60_000)} m`;
-  return `${trim(milliseconds / 3_600_000)} h`;
+  if (step % 60_000) return `${trim(milliseconds / 1000)} s`;
+  return step % 3_600_000 ? `${trim(milliseconds / 60_000)} m` : `${trim(milliseconds / 3_600_000)} h`;
 }
 
 /** Axis text of a count: 0, 250, 1.5k, 2M. @param {number} number */
