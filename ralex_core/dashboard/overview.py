@@ -26,7 +26,6 @@ from ralex_core.monitoring.cost_analytics import day_window, local_zone, spend_t
 from ralex_core.render import to_iso
 from ralex_core.storage.queries import (
     breakdown,
-    bucket_for,
     cost_over_time,
     drift,
     latency_over_time,
@@ -113,7 +112,7 @@ class Overviews:
     def _build(self, view: View) -> Overview:
         store, scope, ask = self._host.active_store(), view.scope, self._pool.ask
         window = scope.window
-        bucket_us = bucket_for(window)
+        bucket_us = view.bucket_us
         # the slowest first: four threads work through the list
         feed = ask(lambda: operations_page(store, scope, limit=FEED_ROWS))
         latency = ask(lambda: latency_over_time(store, scope, bucket_us))

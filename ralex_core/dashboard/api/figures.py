@@ -32,7 +32,6 @@ from ralex_core.dashboard.rows import resource_point
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.storage.queries import (
     breakdown,
-    bucket_for,
     cost_over_time,
     drift,
     latency_over_time,
@@ -81,9 +80,9 @@ def figures_router(site: Site) -> APIRouter:
         query = query_of(request)
         require_known(query, (*SCOPE_PARAMS, "by"))
         by = one_of(query, "by", ("tier", "model"), "tier")
-        scope = site.view(query).scope
+        view = site.view(query)
         series = cost_over_time(
-            site.host.active_store(), scope, "tier" if by == "tier" else "model", bucket_for(scope.window)
+            site.host.active_store(), view.scope, "tier" if by == "tier" else "model", view.bucket_us
         )
         return answer(cost_series(series, tier_order(site.host.settings) if by == "tier" else ()))
 
@@ -92,8 +91,8 @@ def figures_router(site: Site) -> APIRouter:
         """Percentiles of calls to models, and throughput, over time."""
         query = query_of(request)
         require_known(query, SCOPE_PARAMS)
-        scope, store = site.view(query).scope, site.host.active_store()
-        bucket_us = bucket_for(scope.window)
+        view, store = site.view(query), site.host.active_store()
+        scope, bucket_us = view.scope, view.bucket_us
         timed = latency_over_time(store, scope, bucket_us)
         counted = usage_over_time(store, scope, bucket_us)
         return answer(latency_series(timed, counted, starts_of(scope.window, bucket_us), bucket_us))
@@ -103,8 +102,8 @@ def figures_router(site: Site) -> APIRouter:
         """Operations, errors, tokens and dollars over time."""
         query = query_of(request)
         require_known(query, SCOPE_PARAMS)
-        scope = site.view(query).scope
-        bucket_us = bucket_for(scope.window)
+        view = site.view(query)
+        scope, bucket_us = view.scope, view.bucket_us
         counted = usage_over_time(site.host.active_store(), scope, bucket_us)
         return answer(usage_series(counted, starts_of(scope.window, bucket_us), bucket_us))
 
@@ -137,8 +136,8 @@ def figures_router(site: Site) -> APIRouter:
         """CPU, memory, disk and network of the host and of the monitor over time; filters change nothing."""
         query = query_of(request)
         require_known(query, SCOPE_PARAMS)
-        window = site.view(query).scope.window
-        bucket_us = bucket_for(window)
+        view = site.view(query)
+        window, bucket_us = view.scope.window, view.bucket_us
         sample = site.host.latest_resources()
         buckets = resource_series(site.host.active_store(), window, bucket_us)
         series = resource_series_view(buckets, starts_of(window, bucket_us), bucket_us)

@@ -91,7 +91,9 @@ def probes_router(site: Site) -> APIRouter:
         if site.host.ready() is None:
             return json_response(b'{"status":"ready"}')
         # open to everybody: the reason may name paths, so it is not told here
-        return error_answer(request, RequestProblem(503, "not_ready", "The telemetry store does not answer yet; ask again.", 1))
+        return error_answer(
+            request, RequestProblem(503, "not_ready", "The telemetry store does not answer yet; ask again.", 1)
+        )
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
