@@ -69,7 +69,7 @@ def pages_router(site: Site) -> APIRouter:
     @router.get("/operations/{operation_id:path}")
     def operation_page(request: Request, operation_id: str) -> Response:
         found = find_operation(site, operation_id)
-        spans = trace(site.host.active_store(), found.trace_id, MAX_SPANS) if found.trace_id else []
+        spans = trace(site.host.active_store(), found.trace_id, MAX_SPANS, found.started_at) if found.trace_id else []
         told = detail(found, spans, site.host.book, site.zone, _back(request))
         return site.page(
             request,

@@ -52,7 +52,7 @@ LIST_PARAMETERS = [
     parameter("status", "Only this status.", words=STATUSES),
     parameter("basis", "Only operations priced on this basis.", words=BASES),
     parameter("quarantined", "1: only operations with a quarantined claim.", words=("0", "1")),
-    parameter("q", "Part of a name, model, session, user, operation or trace id, in any case."),
+    parameter("q", "Part of a name, model or user, in any case, or a whole operation, trace, session or request id."),
     parameter("sort", "Column to sort by; unknown values come last.", words=SORT_COLUMNS),
     parameter("dir", "Direction.", words=("desc", "asc")),
     parameter("page", "Page, from 1.", kind="integer"),

@@ -124,7 +124,7 @@ async def amend(site: Site, amendment: Amendment) -> bool:
 
 
 def _trace_of(site: Site, found: Operation) -> list[Operation]:
-    return trace(site.host.active_store(), found.trace_id, MAX_SPANS) if found.trace_id else []
+    return trace(site.host.active_store(), found.trace_id, MAX_SPANS, found.started_at) if found.trace_id else []
 
 
 def _all_fields(found: Operation) -> dict[str, Any]:
