@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.repository import ROOT
-from tests.support.server import running
+from tests.support.server import environment, running
+
+NO_CHECKOUT = {"PYTHONPATH": ""}
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +84,12 @@ def test_an_installed_wheel_serves_its_pages_and_what_they_load(installed: Path,
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        env=environment(tmp_path / "home", NO_CHECKOUT),
     )
     assert place.stdout.startswith(str(installed.parent)), "the checkout was imported instead of the wheel"
 
-    with running(tmp_path / "home", executable=[str(installed / "ralex-monitor")]) as server:
+    executable = [str(installed / "ralex-monitor")]
+    with running(tmp_path / "home", executable=executable, extra_environment=NO_CHECKOUT) as server:
         page = server.request("GET", "/", headers={"Accept": "text/html"})
         if page.status in (302, 303, 307):
             page = server.request("GET", page.headers["location"], headers={"Accept": "text/html"})
