@@ -12,19 +12,19 @@ from ralex_core.config import Settings
 LOCALTIME = Path("/etc/localtime")
 
 
-def zone_of(settings: Settings) -> tuple[tzinfo, str]:
+def zone_of(settings: Settings, *, localtime: Path = LOCALTIME) -> tuple[tzinfo, str]:
     """The zone and its name: the setting's, else the machine's, else today's offset from UTC.
 
     A name is worth some effort: with one, the browser and the server agree on every day of the year, summer or winter.
     """
-    for name in (settings.timezone, os.environ.get("TZ"), _linked(LOCALTIME)):
+    for name in (settings.timezone, os.environ.get("TZ"), _linked(localtime)):
         if name:
             try:
                 return ZoneInfo(name.lstrip(":")), name.lstrip(":")
             except (KeyError, ValueError, OSError):
                 continue
-    offset = datetime.now(UTC).astimezone().tzinfo or UTC
-    return offset, datetime.now(offset).strftime("UTC%:z") if offset is not UTC else "UTC"
+    now = datetime.now(UTC).astimezone()
+    return now.tzinfo or UTC, f"UTC{now.isoformat()[-6:]}"
 
 
 def _linked(file: Path) -> str | None:

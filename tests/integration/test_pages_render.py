@@ -138,8 +138,9 @@ async def test_pages_keep_to_their_own_content_policy(host: SmallHost, client: h
 
 async def test_every_file_a_page_asks_for_is_served_for_ever(host: SmallHost, client: httpx.AsyncClient) -> None:
     host.store(make_operation(started_at=NOW_US))
-    page = (await client.get("/")).text
-    files = set(re.findall(r'(?:src|href)="(/static/[^"#]+)', page))
+    files: set[str] = set()
+    for path in ("/", "/operations", "/operations/op-1", "/welcome", "/docs", "/nowhere"):
+        files |= set(re.findall(r'(?:src|href)="(/static/[^"#]+)', (await client.get(path)).text))
     assert len(files) > 5
     for file in files:
         answer = await client.get(file)
