@@ -85,7 +85,8 @@ export class Live {
     clearTimeout(this.retry);
     const socket = this.socket;
     this.socket = null;
-    socket?.close();
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(); // to close it now would be reported as a failure
+    else socket?.close();
   }
 
   /** @param {number} code */

@@ -157,7 +157,7 @@ const wasEmpty = document.getElementById("welcome")?.hasAttribute("data-empty") 
 function announce(message) {
   const importing = document.querySelector('.job[data-state="running"], .job[data-state="queued"]');
   const note = document.getElementById("arrived");
-  if (note && message.feed.length && !importing && (wasEmpty || message.kind === "update")) note.hidden = false;
+  if (note && message.feed.length && !importing && !message.health.demo && (wasEmpty || message.kind === "update")) note.hidden = false;
 }
 
 const socket = current().ws;
