@@ -120,6 +120,11 @@ class Host(Protocol):
     def intake(self) -> Intake: ...
 
     @property
+    def own_store(self) -> Store:
+        """The real data, whatever is shown."""
+        ...
+
+    @property
     def writer(self) -> BatchWriter: ...
 
     @property

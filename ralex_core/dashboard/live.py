@@ -34,11 +34,12 @@ from ralex_core.dashboard.live_message import Health, LiveMessage
 from ralex_core.dashboard.rows import feed_item
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US, Filters
-from ralex_core.monitoring.cost_analytics import day_window, local_zone
+from ralex_core.monitoring.cost_analytics import day_window
 from ralex_core.render import to_iso
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.queries import extent, recent_operations
 from ralex_core.storage.telemetry import Store
+from ralex_core.zone import zone_of
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class LiveHub:
         self.clock = clock
         self._settings = settings
         self._metrics = metrics or SelfMetrics()
-        self._zone = local_zone(settings)
+        self._zone, _ = zone_of(settings)
         self.lock = threading.Lock()
         self._cells = Cells()
         self._today = Today()

@@ -22,7 +22,7 @@ from ralex_core.dashboard.params import View, href
 from ralex_core.dashboard.questions import Pool, Remembered
 from ralex_core.dashboard.rows import feed_item, resource_point
 from ralex_core.model.window import Filters, Scope, Window
-from ralex_core.monitoring.cost_analytics import day_window, local_zone, spend_today
+from ralex_core.monitoring.cost_analytics import day_window, spend_today
 from ralex_core.render import to_iso
 from ralex_core.storage.queries import (
     breakdown,
@@ -35,6 +35,7 @@ from ralex_core.storage.queries import (
     totals,
     usage_over_time,
 )
+from ralex_core.zone import zone_of
 
 FEED_ROWS = 50
 MAX_MODELS = 12
@@ -89,7 +90,7 @@ class Overviews:
         host = self._host
         store = host.active_store()
         now_us = host.clock.now_us()
-        day = day_window(now_us, local_zone(host.settings))
+        day = day_window(now_us, zone_of(host.settings)[0])
         cost, billable, priced = spend(store, Scope(Window(day.start_us, now_us + 1), filters))
         rest = self.rest_of_day(filters)
         return TodayView(

@@ -39,10 +39,10 @@ from ralex_core.dashboard.questions import Pool, Remembered
 from ralex_core.dashboard.rows import feed_item, resource_point
 from ralex_core.dashboard.static_files import StaticFiles
 from ralex_core.dashboard.welcome import Imports
-from ralex_core.dashboard.zone import zone_of
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
 from ralex_core.render import environment
 from ralex_core.storage.queries import extent, operations_page
+from ralex_core.zone import zone_of
 
 LIVE_PATH = "/ws/monitoring"
 EXTENT_REMEMBER_S = 1.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from ralex_core.clock import Clock
 from ralex_core.config import Settings
 from ralex_core.model.window import Filters, Scope, Window
 from ralex_core.storage.queries import spend
 from ralex_core.storage.telemetry import Store
+from ralex_core.zone import zone_of
 
 PROJECTION_DAYS = 14
 """Days looked back at for what the rest of a day usually costs."""
@@ -36,13 +36,6 @@ class SpendToday:
         return float(self.cost_usd / self.budget_usd) if self.budget_usd else None
 
 
-def local_zone(settings: Settings) -> tzinfo:
-    """The zone whose days people mean: the configured one, else the machine's."""
-    if settings.timezone is not None:
-        return ZoneInfo(settings.timezone)
-    return datetime.now().astimezone().tzinfo or ZoneInfo("UTC")
-
-
 def day_window(now_us: int, zone: tzinfo, days_ago: int = 0) -> Window:
     """The local day (23, 24 or 25 hours) `days_ago` days before the one `now_us` is in."""
     today = datetime.fromtimestamp(now_us / 1e6, zone).date() - timedelta(days=days_ago)
@@ -55,7 +48,7 @@ def day_window(now_us: int, zone: tzinfo, days_ago: int = 0) -> Window:
 def spend_today(store: Store, clock: Clock, settings: Settings, filters: Filters | None = None) -> SpendToday:
     """What the current local day has cost so far, and what it will by its end if the rest is like recent days."""
     now_us = clock.now_us()
-    zone = local_zone(settings)
+    zone, _ = zone_of(settings)
     today = day_window(now_us, zone)
     chosen = filters or Filters()
     cost, billable, priced = spend(store, Scope(Window(today.start_us, now_us + 1), chosen))

@@ -18,7 +18,6 @@ from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.errors import ConfigError
-from ralex_core.monitoring.cost_analytics import local_zone
 from ralex_core.monitoring.performance import PerformanceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
@@ -30,6 +29,7 @@ from ralex_core.storage.queries import is_empty
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.telemetry import ResourceSample, Store
 from ralex_core.storage.writer import BatchWriter, CommitListener
+from ralex_core.zone import zone_of
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,11 @@ class Runtime:
         return self.data.intake
 
     @property
+    def own_store(self) -> Store:
+        """The real data, whatever is shown."""
+        return self.data.store
+
+    @property
     def writer(self) -> BatchWriter:
         return self.data.writer
 
@@ -172,7 +177,7 @@ class Runtime:
     # --- imports -----------------------------------------------------------------------------------------------
 
     def _import_options(self) -> ImportOptions:
-        return ImportOptions(zone=local_zone(self.settings) if self.settings.timezone else None)
+        return ImportOptions(zone=zone_of(self.settings)[0])
 
     def discover(self) -> Sequence[Found]:
         """Logs on this machine that can be imported."""

@@ -107,6 +107,10 @@ class SmallHost:
     def writer(self) -> BatchWriter:
         return self.real.writer
 
+    @property
+    def own_store(self) -> Store:
+        return self.real.store
+
     def active_store(self) -> Store:
         return self._shown().store
 

@@ -70,8 +70,8 @@ def status_router(site: Site) -> APIRouter:
 
     @router.get("/status", openapi_extra=described(Status))
     def status() -> Response:
-        """Totals over all time as a plain object, without an envelope, true to the last commit."""
-        return json_response(to_json(status_of(status_totals(site.host.active_store()))))
+        """Your own totals over all time, demo or not: a plain object without an envelope, true to the last commit."""
+        return json_response(to_json(status_of(status_totals(site.host.own_store))))
 
     return router
 

@@ -55,7 +55,8 @@ async function values() {
   return lists.flat();
 }
 
-export function openPalette() {
+/** @param {string} typed what was typed before it opened */
+export function openPalette(typed = "") {
   const known = commands();
   /** @type {Command[]} */
   let extra = [];
@@ -96,6 +97,7 @@ export function openPalette() {
       render();
     }
   });
+  input.value = typed;
   render();
   input.focus();
   if (document.querySelector('[data-filter=""]')) void values().then((found) => {

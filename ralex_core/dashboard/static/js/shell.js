@@ -47,7 +47,11 @@ const actions = {
     showRail();
   },
   palette() {
-    void import("./palette.js").then((module) => module.openPalette());
+    typedAhead = "";
+    void import("./palette.js").then((module) => {
+      module.openPalette(typedAhead ?? "");
+      typedAhead = null;
+    });
   },
   keys() {
     void import("./palette.js").then((module) => module.openKeys());
@@ -203,6 +207,9 @@ export function place(popover, anchor) {
 
 addEventListener("popstate", () => void visit(location.href, { push: false }));
 
+/** What is typed between the palette's key and its opening, which loads a module the first time. @type {string | null} */
+let typedAhead = null;
+
 /** First key of a two-key sequence, while it waits for the second. */
 let prefix = "";
 
@@ -210,6 +217,11 @@ document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
     event.preventDefault();
     act("palette");
+    return;
+  }
+  if (typedAhead !== null && event.key.length === 1) {
+    event.preventDefault();
+    typedAhead += event.key;
     return;
   }
   const typing = closest(event.target, "input, select, textarea, [contenteditable]") || document.querySelector("dialog[open]");

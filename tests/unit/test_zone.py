@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ralex_core import zone
 from ralex_core.config import Settings
-from ralex_core.dashboard import zone
 
 
 @pytest.fixture(autouse=True)
