@@ -56,6 +56,10 @@ class DirtyBuckets:
         known = self._known
         return min((bucket for name, bucket in known if name == "hour" and bucket >= floor_us), default=1 << 62)
 
+    def has_hour_before(self, floor_us: int) -> bool:
+        """Whether an hour before `floor_us` is behind."""
+        return any(name == "hour" and bucket < floor_us for name, bucket in self._known)
+
     def clear(self, *, coarse: bool) -> None:
         """The rollups caught up: all of them, or the minutes."""
         hours: set[tuple[str, int]] = set() if coarse else {item for item in self._known if item[0] != "minute"}

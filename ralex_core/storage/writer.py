@@ -304,8 +304,9 @@ class BatchWriter:
 
     def _refresh_when_due(self) -> None:
         now = time.monotonic()
-        coarse = self._coarse.due_in(now) <= 0
-        if coarse or self._minutes.due_in(now) <= 0:
+        minutes = self._minutes.due_in(now) <= 0
+        coarse = self._coarse.due_in(now) <= 0 or (minutes and self._store.needs_coarse)
+        if coarse or minutes:
             self._boundary("rollups", lambda: self._refresh(coarse=coarse))
 
     def _settle(self, future: Future[int] | Future[object], work: Callable[[], object]) -> None:

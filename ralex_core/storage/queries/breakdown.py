@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
-from ralex_core.model.window import DAY_US, HOUR_US, Scope, Window
+from ralex_core.model.window import DAY_US, Scope, Window
 from ralex_core.stats.quantiles import value_of
 from ralex_core.storage.queries.segments import measured, percentiles
+from ralex_core.storage.queries.totals import extent
 from ralex_core.storage.schema import SUM_CUBES
 from ralex_core.storage.telemetry import Store
 
@@ -144,15 +145,13 @@ def filter_values(
     store: Store, column: str, *, window: Window | None = None, limit: int = 200
 ) -> list[tuple[str, int]]:
     """Values of a filter column with their number of operations, most frequent first; unknown is left out."""
-    cube = next((cube for cube in SUM_CUBES if column in cube.dimensions and column != "kind"), None)
-    if cube is None:
+    if column == "kind" or not any(column in cube.dimensions for cube in SUM_CUBES):
         raise ValueError(f"{column!r} is not a filter")
-    grain, size = ("day", DAY_US) if window is None or window.length_us > 2 * DAY_US else ("hour", HOUR_US)
-    bounds = {} if window is None else {"low": window.start_us // size * size, "high": window.end_us}
-    within = "" if window is None else " and bucket >= $low and bucket < $high"
-    rows = store.query(
-        f"select {column}, sum(operations)::BIGINT as n from rollup_{cube.name}_{grain} "
-        f"where {column} is not null{within} group by {column} order by n desc, {column} limit {int(limit)}",
-        bounds,
-    )
-    return [(value, number) for value, number in rows]
+    if window is None:
+        span = extent(store)
+        if span is None:
+            return []
+        window = Window(span[0], span[1] + 1)
+    rows = [row for row in measured(store, Scope(window), ("operations",), group=(column,)) if row[0] is not None]
+    rows.sort(key=lambda row: (-row[1], row[0]))
+    return [(value, number) for value, number in rows[:limit]]

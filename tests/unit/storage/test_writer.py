@@ -8,6 +8,7 @@ import pytest
 
 from ralex_core.errors import IntakeFull, StoreError
 from ralex_core.model.operation import Operation
+from ralex_core.model.window import Scope, Window
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage import queries
 from ralex_core.storage.duckdb_store import DuckDBStore
@@ -165,3 +166,25 @@ def test_amendments_come_after_the_operations_they_are_about(writer: BatchWriter
     amended = writer.amend([Amendment("a", outcome="accepted")])
     store.gate.set()
     assert amended.result(10) == 1
+
+
+def test_an_imported_old_log_is_counted_within_a_second_or_two(writer: BatchWriter, store: GatedStore) -> None:
+    """Hours beyond the minutes that are kept cannot wait for the half-minute cadence: nothing else answers for them."""
+    store.gate.set()
+    writer.submit([make_operation("first", started_at=1_600_000_000_000_000)]).result(10)
+    writer.flush()
+    writer.submit([make_operation("second", started_at=1_600_000_000_000_000)]).result(10)
+    deadline = threading.Event()
+    for _ in range(100):
+        if queries.totals(store, Scope(Window(1_599_999_000_000_000, 1_600_001_000_000_000))).operations == 2:
+            return
+        deadline.wait(0.1)
+    raise AssertionError("the rollups never caught up")
+
+
+def test_filter_values_know_what_was_just_stored(store: GatedStore) -> None:
+    store.gate.set()
+    store.write([make_operation("a", project="alpha", user_id="ann", session_id="s1")])
+    store.refresh_rollups(coarse=False)
+    for column, value in (("project", "alpha"), ("user_id", "ann"), ("session_id", "s1"), ("model", "gpt-4o")):
+        assert queries.filter_values(store, column) == [(value, 1)]
