@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ralex_core.clock import ManualClock
@@ -123,9 +123,25 @@ def test_rollups_equal_the_operations_after_late_data_in_any_order(open_store: O
     assert rolled.cost_usd == sum((operation.cost_usd or 0 for operation in operations), Decimal(0))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module", params=["all rolled up", "hours behind"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBStore]:
+    """Three days of operations; some hours are behind their minutes, or some days have no minutes any more."""
+    behind = request.param == "hours behind"
+    path = tmp_path_factory.mktemp("windows") / "t.duckdb"
+    store = DuckDBStore(path, clock=ManualClock(T0 + 4 * DAY_US), minute_rollup_days=5 if behind else 2)
+    store.write(WINDOWED[:400])
+    store.refresh_rollups()
+    store.write(WINDOWED[400:])
+    store.refresh_rollups(coarse=not behind)
+    yield store
+    store.close()
+
+
+WINDOWED = random_operations(11, 600, span_us=3 * DAY_US)
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    seed=st.integers(0, 10_000),
     start=st.integers(0, 3 * DAY_US),
     length=st.integers(1, 3 * DAY_US),
     filters=st.sampled_from(
@@ -139,39 +155,21 @@ def test_rollups_equal_the_operations_after_late_data_in_any_order(open_store: O
             Filters(user_id=("ben",), project=("alpha",)),
         ]
     ),
-    hours_behind=st.booleans(),
 )
-def test_any_window_is_answered_exactly(
-    tmp_path_factory: pytest.TempPathFactory,
-    seed: int,
-    start: int,
-    length: int,
-    filters: Filters,
-    hours_behind: bool,
-) -> None:
-    path = tmp_path_factory.mktemp("windows") / "t.duckdb"
-    store = DuckDBStore(path, clock=ManualClock(T0 + 4 * DAY_US), minute_rollup_days=5 if hours_behind else 2)
-    try:
-        operations = random_operations(seed, 300, span_us=3 * DAY_US)
-        store.write(operations[:200])
-        store.refresh_rollups()
-        store.write(operations[200:])
-        store.refresh_rollups(coarse=not hours_behind)
-        scope = Scope(Window(T0 + start, T0 + start + length), filters)
-        inside = [op for op in operations if matches(op, scope)]
-        found = queries.totals(store, scope)
-        assert found.operations == len(inside)
-        assert found.cost_usd == sum((op.cost_usd or 0 for op in inside), Decimal(0))
-        assert found.quarantined_count == sum(op.quarantine is not None for op in inside)
-        for by, kinds in (("model", ("llm",)), ("name", ("llm", "tool", "task", "db")), ("user_id", None)):
-            rows = queries.breakdown(store, scope, by, limit=50)  # type: ignore[arg-type]
-            assert sum(row.operations for row in rows) == sum(kinds is None or op.kind in kinds for op in inside)
-        bucket = queries.bucket_for(scope.window)
-        assert sum(row.operations for row in queries.usage_over_time(store, scope, bucket)) == len(inside)
-        timed = sum(op.kind == "llm" and op.duration_ms is not None for op in inside)
-        assert sum(row.operations for row in queries.latency_over_time(store, scope, bucket)) == timed
-    finally:
-        store.close()
+def test_any_window_is_answered_exactly(filled: DuckDBStore, start: int, length: int, filters: Filters) -> None:
+    scope = Scope(Window(T0 + start, T0 + start + length), filters)
+    inside = [op for op in WINDOWED if matches(op, scope)]
+    found = queries.totals(filled, scope)
+    assert found.operations == len(inside)
+    assert found.cost_usd == sum((op.cost_usd or 0 for op in inside), Decimal(0))
+    assert found.quarantined_count == sum(op.quarantine is not None for op in inside)
+    for by, kinds in (("model", ("llm",)), ("name", ("llm", "tool", "task", "db")), ("user_id", None)):
+        rows = queries.breakdown(filled, scope, by, limit=50)  # type: ignore[arg-type]
+        assert sum(row.operations for row in rows) == sum(kinds is None or op.kind in kinds for op in inside)
+    bucket = queries.bucket_for(scope.window)
+    assert sum(row.operations for row in queries.usage_over_time(filled, scope, bucket)) == len(inside)
+    timed = sum(op.kind == "llm" and op.duration_ms is not None for op in inside)
+    assert sum(row.operations for row in queries.latency_over_time(filled, scope, bucket)) == timed
 
 
 def matches(operation: Operation, scope: Scope) -> bool:
