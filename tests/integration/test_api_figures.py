@@ -237,7 +237,9 @@ async def test_found_logs_are_imported_and_paths_are_never_taken_from_a_request(
 
 async def test_demo_data_is_shown_apart_and_removed(own_client: httpx.AsyncClient) -> None:
     assert (await own_client.post("/api/v1/demo")).json() == {"data": {"active": True}}
-    assert (await own_client.get("/api/v1/status")).json()["operations"] == 1
+    shown = (await own_client.get("/api/v1/totals", params={"range": "all"})).json()["data"]
+    assert shown["operations"] == 1
+    assert (await own_client.get("/api/v1/status")).json()["operations"] == len(OPERATIONS)
     assert (await own_client.get("/api/v1/live")).json()["data"]["health"]["demo"] is True
     assert (await own_client.delete("/api/v1/demo")).json() == {"data": {"active": False}}
     assert (await own_client.get("/api/v1/status")).json()["operations"] == len(OPERATIONS)
