@@ -66,10 +66,11 @@ def machine() -> str:
     return f"{psutil.cpu_count()} CPUs, {memory:.0f} GiB, {system}"
 
 
-def timed_ms(work: Callable[[], object], repeats: int) -> list[float]:
-    """Milliseconds of each of `repeats` calls, ascending."""
+def timed_ms(work: Callable[[], object], repeats: int, pause_s: float = 0.0) -> list[float]:
+    """Milliseconds of each of `repeats` calls, ascending, with a pause before each that is not counted."""
     found: list[float] = []
     for _ in range(repeats):
+        time.sleep(pause_s)
         began = time.perf_counter()
         work()
         found.append((time.perf_counter() - began) * 1e3)
