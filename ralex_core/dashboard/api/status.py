@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+import orjson
 from fastapi import APIRouter, Request, Response
 
 from ralex_core.dashboard.api.described import described
@@ -12,8 +13,8 @@ from ralex_core.dashboard.envelope import error_answer, json_response
 from ralex_core.dashboard.metrics_text import CONTENT_TYPE, metrics_text
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.site import Site
-from ralex_core.render import to_json
-from ralex_core.storage.queries import StatusTotals, status_totals
+from ralex_core.storage.queries import status_totals
+from ralex_core.storage.status import status_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +53,13 @@ class Alive:
     status: str
 
 
-def status_of(found: StatusTotals) -> Status:
-    return Status(
-        operations=found.operations,
-        llm_operations=found.llm_operations,
-        input_tokens=found.input_tokens,
-        output_tokens=found.output_tokens,
-        cost=StatusCost(
-            found.reported_usd, found.computed_usd, found.billed_usd, found.total_usd, found.coverage_ratio
-        ),
-        quarantined_claims=StatusQuarantine(found.quarantined_count, found.quarantined_usd),
-    )
-
-
 def status_router(site: Site) -> APIRouter:
     router = APIRouter(tags=["Status"])
 
     @router.get("/status", openapi_extra=described(Status))
     def status() -> Response:
         """Your own totals over all time, demo or not: a plain object without an envelope, true to the last commit."""
-        return json_response(to_json(status_of(status_totals(site.host.own_store))))
+        return json_response(orjson.dumps(status_document(status_totals(site.host.own_store))))
 
     return router
 
