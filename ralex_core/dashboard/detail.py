@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, cast
 
 import orjson
 
-from ralex_core.dashboard.contexts import (
+from ralex_core.dashboard.contexts.operations import (
     ClaimView,
     Fact,
     FactGroup,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ralex_core.dashboard.contexts import Choice, Column, Explorer, OperationList, Select
+from ralex_core.dashboard.contexts.frame import Choice
+from ralex_core.dashboard.contexts.operations import Column, Explorer, OperationList, Select
 from ralex_core.dashboard.params import (
     BASES,
     MAX_OFFSET,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ralex_core.config import Settings
-from ralex_core.dashboard.contexts import (
+from ralex_core.dashboard.contexts.rows import (
     Basis,
     BreakdownView,
     CostSeries,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ralex_core.dashboard.contexts import Guide, Step
+from ralex_core.dashboard.contexts.welcome import Guide, Step
 
 TOKEN_PLACEHOLDER = "YOUR_TOKEN"  # noqa: S105 - what people replace, not a secret
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from ralex_core.dashboard.contexts import Change, LatencySeries, Phrase, Tile, TodayView, Tone, TotalsView
+from ralex_core.dashboard.contexts.frame import Tone
+from ralex_core.dashboard.contexts.overview import Change, Phrase, Tile
+from ralex_core.dashboard.contexts.rows import LatencySeries, TodayView, TotalsView
 from ralex_core.render import UNKNOWN, count, duration, percent, rate, ratio, usd
 from ralex_core.storage.queries import UsageBucket
 

@@ -23,7 +23,7 @@ from operator import attrgetter
 
 from ralex_core.clock import Clock
 from ralex_core.config import Settings
-from ralex_core.dashboard.contexts import FeedItem, TodayView
+from ralex_core.dashboard.contexts.rows import FeedItem, TodayView
 from ralex_core.dashboard.live_cells import (
     Cells,
     Today,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from ralex_core.clock import Clock
-from ralex_core.dashboard.contexts import FeedItem, TodayView
+from ralex_core.dashboard.contexts.rows import FeedItem, TodayView
 from ralex_core.dashboard.live_cells import BUCKET_US, BUCKETS, OPERATIONS, Cells, Digest, matches
 from ralex_core.dashboard.live_message import Health, LiveMessage, MessageKind, metrics_of
 from ralex_core.dashboard.rows import feed_item

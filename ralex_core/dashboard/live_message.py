@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast
 
-from ralex_core.dashboard.contexts import Basis, FeedItem, ResourcePoint, TodayView
+from ralex_core.dashboard.contexts.rows import Basis, FeedItem, ResourcePoint, TodayView
 from ralex_core.dashboard.live_cells import BUCKET_US, MEASURES, WINDOW_US, ZERO, Digest, Sums
 from ralex_core.stats.quantiles import percentiles_of
 

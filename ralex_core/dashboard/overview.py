@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ralex_core.dashboard.contexts import Charts, Overview, Quarantined, Resources, TodayView, TotalsView
+from ralex_core.dashboard.contexts.overview import Overview, Quarantined
+from ralex_core.dashboard.contexts.rows import Charts, Resources, TodayView, TotalsView
 from ralex_core.dashboard.figures import (
     breakdown_view,
     cost_series,

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from ralex_core.dashboard.api.demo import remove_demo, start_demo
 from ralex_core.dashboard.api.imports import EVERYTHING, start_imports
 from ralex_core.dashboard.api.operations import find_operation
-from ralex_core.dashboard.contexts import Login, Problem
+from ralex_core.dashboard.contexts.frame import Login, Problem
 from ralex_core.dashboard.detail import MAX_SPANS, detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Literal, get_args
 from urllib.parse import urlencode
 
-from ralex_core.dashboard.contexts import RangeView
+from ralex_core.dashboard.contexts.frame import RangeView
 from ralex_core.dashboard.problems import bad_parameter
 from ralex_core.model.operation import KINDS, STATUSES
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from ralex_core.dashboard.contexts import FeedItem, OperationRow, ResourcePoint
+from ralex_core.dashboard.contexts.rows import FeedItem, OperationRow, ResourcePoint
 from ralex_core.model.operation import Operation
 from ralex_core.render import to_iso
 from ralex_core.storage.telemetry import ResourceSample

@@ -10,16 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ralex_core import __version__
-from ralex_core.dashboard.contexts import (
-    Chip,
-    Choice,
-    DemoView,
-    FeedItem,
-    FilterField,
-    NavItem,
-    ScopeBar,
-    Shell,
-)
+from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
+from ralex_core.dashboard.contexts.rows import FeedItem
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.live_message import Health

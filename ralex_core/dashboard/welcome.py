@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ralex_core.dashboard.contexts import FoundView, JobView, Welcome
+from ralex_core.dashboard.contexts.welcome import FoundView, JobView, Welcome
 from ralex_core.dashboard.guides import guides
 from ralex_core.dashboard.host import FoundLogs, Host, ImportJob
 from ralex_core.dashboard.questions import Remembered

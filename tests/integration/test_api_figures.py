@@ -18,16 +18,15 @@ from ralex_core.dashboard.api.filters import FilterValue
 from ralex_core.dashboard.api.imports import ImportsAnswer
 from ralex_core.dashboard.api.operations import OperationAnswer
 from ralex_core.dashboard.api.status import Status
-from ralex_core.dashboard.contexts import (
+from ralex_core.dashboard.contexts.operations import OperationList, TraceView
+from ralex_core.dashboard.contexts.overview import Overview
+from ralex_core.dashboard.contexts.rows import (
     BreakdownView,
     CostSeries,
     DriftView,
     LatencySeries,
-    OperationList,
-    Overview,
     Resources,
     TotalsView,
-    TraceView,
     UsageSeries,
 )
 from ralex_core.dashboard.envelope import Envelope

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from ralex_core.dashboard.api.described import SCOPE_PARAMETERS, described, parameter
-from ralex_core.dashboard.contexts import (
+from ralex_core.dashboard.contexts.overview import Overview
+from ralex_core.dashboard.contexts.rows import (
     BreakdownView,
     CostSeries,
     DriftView,
     LatencySeries,
-    Overview,
     Resources,
     TotalsView,
     UsageSeries,

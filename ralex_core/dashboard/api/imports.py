@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ralex_core.dashboard.api.described import described
-from ralex_core.dashboard.contexts import FoundView, JobView
+from ralex_core.dashboard.contexts.welcome import FoundView, JobView
 from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.problems import not_found
 from ralex_core.dashboard.site import Site

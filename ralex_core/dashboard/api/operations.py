@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ralex_core.dashboard.api.described import LIST_PARAMETERS, SCOPE_PARAMETERS, described
-from ralex_core.dashboard.contexts import ClaimView, OperationList, PriceView, TraceView
+from ralex_core.dashboard.contexts.operations import ClaimView, OperationList, PriceView, TraceView
 from ralex_core.dashboard.detail import MAX_SPANS, detail, trace_view
 from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.explorer import read_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from ralex_core.dashboard.contexts import Basis, LatencySeries, TodayView, TotalsView
+from ralex_core.dashboard.contexts.rows import Basis, LatencySeries, TodayView, TotalsView
 from ralex_core.dashboard.headline import headline, tiles
 
 TOTALS = TotalsView(
