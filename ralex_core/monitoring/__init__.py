@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         stats,
         track,
     )
+    from ralex_core.monitoring import instrument
     from ralex_core.monitoring.performance import PerformanceMonitor
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "current_operation",
     "defaults_for",
     "flush",
+    "instrument",
     "operation",
     "record",
     "set_defaults",
@@ -51,6 +53,8 @@ _ELSEWHERE = {"PerformanceMonitor": "ralex_core.monitoring.performance"}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "instrument":
+        return import_module("ralex_core.monitoring.instrument")
     value = getattr(import_module(_ELSEWHERE.get(name, "ralex_core.collection.sdk")), name)
     globals()[name] = value  # the next use costs a plain lookup
     return value
