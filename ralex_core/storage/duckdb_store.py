@@ -15,22 +15,19 @@ from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
-from ralex_core.storage import rollup
+from ralex_core.storage import resource_tables, rollup, upgrades
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.schema import (
     COLUMN_TYPES,
     DURATION_BIN,
     MONEY_COLUMNS,
-    RESOURCE_COLUMNS,
     SCHEMA_VERSION,
     ddl,
 )
-from ralex_core.storage.telemetry import Amendment, ResourceSample, WriteResult
+from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
 
 _COLUMNS = Operation._fields
 
-_RESOURCES = ", ".join(f"{name}::{kind}" for name, kind in RESOURCE_COLUMNS.items())
-_INSERT_RESOURCES = f"insert into resource_samples select {_RESOURCES} from samples"
 _STORED_REVISIONS = """
     select operation_id, max(revision) from operations
     where started_at between $low and $high and operation_id in (select operation_id from batch)
@@ -43,8 +40,6 @@ MEMORY_LIMIT = "1GB"
 LOG_LIMIT = "128MB"
 """Size of the write-ahead log that makes DuckDB fold it into the file. At its own 16 MB that is every second under load
 and costs a third of all writing; a killed process reads the log back in about a second."""
-
-RESOURCE_RETENTION_US = 30 * DAY_US
 
 
 class DuckDBStore:
@@ -122,6 +117,11 @@ class DuckDBStore:
                 f"{self.path} has schema {version}, this version knows {SCHEMA_VERSION}. "
                 "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
             )
+        if version < SCHEMA_VERSION:
+            try:
+                upgrades.upgrade(connection, version)
+            except duckdb.Error as error:
+                raise translated(error, self.path) from error
 
     def _meta(self, key: str) -> str | None:
         row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
@@ -239,16 +239,11 @@ class DuckDBStore:
         connection.register("batch", table)
         connection.execute(f"insert into operations select {', '.join(selected)}, {bins} from batch")
 
-    def write_resources(self, samples: Sequence[ResourceSample]) -> None:
+    def write_resources(self, samples: Sequence[ResourceRecord]) -> None:
         if not samples:
             return
         with self._transaction() as connection:
-            table = {
-                name: _object_array(values)
-                for name, values in zip(RESOURCE_COLUMNS, zip(*samples, strict=True), strict=True)
-            }
-            connection.register("samples", table)
-            connection.execute(_INSERT_RESOURCES)
+            resource_tables.insert(connection, samples)
 
     def amend(self, amendments: Sequence[Amendment]) -> int:
         changed = 0
@@ -276,10 +271,7 @@ class DuckDBStore:
             floor = rollup.aligned(now_us - self._minute_rollup_days * DAY_US, "hour")
             if floor > self._minute_floor:
                 rollup.forget_minutes(connection, floor)
-            connection.execute(
-                "delete from resource_samples where sampled_at < $floor",
-                {"floor": now_us - RESOURCE_RETENTION_US},
-            )
+            resource_tables.apply_retention(connection, now_us)
             if self._retention_days is not None:
                 horizon = rollup.aligned(now_us - self._retention_days * DAY_US, "day")
                 deleted = (

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
 from ralex_core.stats.quantiles import bin_sql
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raise it together with a step in `storage.upgrades`, which brings older files here."""
 
 MONEY = "DECIMAL(38,18)"
 
@@ -143,6 +144,51 @@ RESOURCE_COLUMNS: dict[str, str] = {
     "process_rss_bytes": "BIGINT",
     "process_open_files": "BIGINT",
     "process_threads": "BIGINT",
+    "cores": "DOUBLE",
+    "iowait_ratio": "DOUBLE",
+    "steal_ratio": "DOUBLE",
+    "busiest_core_ratio": "DOUBLE",
+    "throttled_ratio": "DOUBLE",
+    "throttled_s_per_s": "DOUBLE",
+    "oom_kills": "BIGINT",
+    "swap_total_bytes": "BIGINT",
+    "open_files": "BIGINT",
+    "open_files_limit": "BIGINT",
+    "process_open_files_limit": "BIGINT",
+}
+
+PROCESS_COLUMNS: dict[str, str] = {
+    "sampled_at": "BIGINT",
+    "pid": "BIGINT",
+    "started_at": "BIGINT",
+    "name": "VARCHAR",
+    "processes": "BIGINT",
+    "cpu_ratio": "DOUBLE",
+    "rss_bytes": "BIGINT",
+    "threads": "BIGINT",
+    "open_files": "BIGINT",
+    "read_bytes_s": "DOUBLE",
+    "write_bytes_s": "DOUBLE",
+}
+
+GPU_COLUMNS: dict[str, str] = {
+    "sampled_at": "BIGINT",
+    "gpu": "VARCHAR",
+    "name": "VARCHAR",
+    "busy_ratio": "DOUBLE",
+    "memory_used_bytes": "BIGINT",
+    "memory_total_bytes": "BIGINT",
+    "temperature_c": "DOUBLE",
+    "power_w": "DOUBLE",
+}
+
+STATE_COLUMNS: dict[str, str] = {
+    "changed_at": "BIGINT",
+    "resource": "VARCHAR",
+    "level": "VARCHAR",
+    "previous": "VARCHAR",
+    "value": "DOUBLE",
+    "reason": "VARCHAR",
 }
 
 
@@ -160,6 +206,9 @@ def ddl() -> list[str]:
         "create view operations_view as "
         "select make_timestamp(started_at) as started_at_utc, * exclude (duration_bin) from operations",
         _table("resource_samples", RESOURCE_COLUMNS),
+        _table("process_samples", PROCESS_COLUMNS),
+        _table("gpu_samples", GPU_COLUMNS),
+        _table("resource_states", STATE_COLUMNS),
         "create table dirty (grain VARCHAR, bucket BIGINT)",
     ]
     for grain in GRAINS_US:

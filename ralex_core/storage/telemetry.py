@@ -53,6 +53,74 @@ class ResourceSample(NamedTuple):
     process_rss_bytes: int
     process_open_files: int | None
     process_threads: int
+    cores: float | None = None
+    """How many cores may be busy at once: the machine's, or what a container is allowed."""
+    iowait_ratio: float | None = None
+    """Core time spent idle while a disk was waited for, 0–1 over all cores."""
+    steal_ratio: float | None = None
+    """Core time the hypervisor gave to other machines, 0–1 over all cores."""
+    busiest_core_ratio: float | None = None
+    """CPU in use of the busiest core, 0–1: work that uses one core only shows here."""
+    throttled_ratio: float | None = None
+    """Share of the scheduler's periods in which the container used up its CPU quota; None without a quota."""
+    throttled_s_per_s: float | None = None
+    """Seconds its threads were held back per second, over all cores."""
+    oom_kills: int | None = None
+    """Processes of the container that were killed for want of memory since the reading before."""
+    swap_total_bytes: int | None = None
+    open_files: int | None = None
+    """Open files of the whole machine."""
+    open_files_limit: int | None = None
+    process_open_files_limit: int | None = None
+
+
+class ProcessSample(NamedTuple):
+    """One reading of a watched process with all its descendants. Unknown is None; rates are per second."""
+
+    sampled_at: int
+    pid: int
+    started_at: int
+    """When the process started, UTC microseconds: tells it from a later one with the same pid."""
+    name: str
+    """What it is watched as, such as `claude`. Never its command line, which may hold a prompt."""
+    processes: int
+    """Itself and its descendants."""
+    cpu_ratio: float | None
+    """In cores (1.0 is one core busy), short-lived children included; None in the first reading."""
+    rss_bytes: int
+    """Memory that several of them share counts for each."""
+    threads: int
+    open_files: int | None
+    read_bytes_s: float | None
+    write_bytes_s: float | None
+
+
+class GpuSample(NamedTuple):
+    """One reading of one GPU. Unknown is None."""
+
+    sampled_at: int
+    gpu: str
+    """Its place in the machine, such as `nvidia0`."""
+    name: str
+    busy_ratio: float | None
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
+    temperature_c: float | None
+    power_w: float | None
+
+
+class StateChange(NamedTuple):
+    """A resource went from one level to another (see `monitoring.resource_states`)."""
+
+    changed_at: int
+    resource: str
+    level: str
+    previous: str
+    value: float | None
+    reason: str
+
+
+ResourceRecord = ResourceSample | ProcessSample | GpuSample | StateChange
 
 
 class Amendment(NamedTuple):
@@ -70,7 +138,9 @@ class Store(Protocol):
 
     def write(self, operations: Sequence[Operation]) -> WriteResult: ...
 
-    def write_resources(self, samples: Sequence[ResourceSample]) -> None: ...
+    def write_resources(self, samples: Sequence[ResourceRecord]) -> None:
+        """Store samples and changes of state; each kind goes into its own table."""
+        ...
 
     def amend(self, amendments: Sequence[Amendment]) -> int:
         """Apply what became known later; returns how many stored operations changed."""

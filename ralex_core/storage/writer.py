@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ralex_core.errors import IntakeFull, RalexError, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.selfmetrics import SelfMetrics
-from ralex_core.storage.telemetry import Amendment, ResourceSample, Store, WriteResult
+from ralex_core.storage.telemetry import Amendment, ResourceRecord, Store, WriteResult
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class _Inbox:
     tasks: deque[tuple[Callable[[], object], Future[object]]] = field(
         default_factory=deque[tuple[Callable[[], object], "Future[object]"]]
     )
-    samples: list[ResourceSample] = field(default_factory=list[ResourceSample])
+    samples: list[ResourceRecord] = field(default_factory=list[ResourceRecord])
     waiting: int = 0
     closed: bool = False
 
@@ -120,7 +120,7 @@ class BatchWriter:
             inbox.condition.notify()
         return future
 
-    def submit_resources(self, samples: Sequence[ResourceSample]) -> None:
+    def submit_resources(self, samples: Sequence[ResourceRecord]) -> None:
         """Queue resource samples; they are written within `RESOURCE_BATCH_S` and acknowledged to nobody."""
         with self._inbox.condition:
             self._inbox.samples.extend(samples)
@@ -193,7 +193,7 @@ class BatchWriter:
             list[_Submission],
             list[_Amend],
             list[tuple[Callable[[], object], Future[object]]],
-            list[ResourceSample],
+            list[ResourceRecord],
         ]
         | None
     ):
@@ -218,7 +218,7 @@ class BatchWriter:
                 amends, tasks = list(inbox.amends), list(inbox.tasks)
                 inbox.amends.clear()
                 inbox.tasks.clear()
-            samples: list[ResourceSample] = []
+            samples: list[ResourceRecord] = []
             if time.monotonic() >= self._samples_due_at:
                 samples, inbox.samples = inbox.samples, []
                 self._samples_due_at = time.monotonic() + RESOURCE_BATCH_S
