@@ -30,14 +30,16 @@ _NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 
 @dataclass(slots=True)
 class Decoded:
-    """What a request holds: operations to store, and how many spans could not become one, with the first reasons."""
+    """What a request holds: operations to store, how many items could not become one, with the first reasons, and how
+    many were fine but say nothing that is used."""
 
     operations: list[Operation] = field(default_factory=list[Operation])
     rejected: int = 0
     reasons: list[str] = field(default_factory=list[str])
+    unused: int = 0
 
     def reject(self, reason: str) -> None:
-        """Count a span that is not taken."""
+        """Count an item that is not taken."""
         self.rejected += 1
         if len(self.reasons) < MAX_REASONS and reason not in self.reasons:
             self.reasons.append(reason)

@@ -1,20 +1,21 @@
-"""The OTLP/HTTP door: `POST /v1/traces`, acknowledged only after what was sent is committed."""
+"""The OTLP/HTTP doors `/v1/traces`, `/v1/logs`: what they acknowledge is committed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import anyio.to_thread
 import orjson
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Request, Response
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ralex_core.collection.otlp import Decoded, UnreadableRequest, decode_traces
 from ralex_core.collection.otlp_json import decode_json_traces
+from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
 from ralex_core.collection.request_body import (
     BodyBudget,
     BodyProblem,
@@ -44,10 +45,62 @@ class TakesOperations(Protocol):
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
 
 
+class Decodes(Protocol):
+    """Reads the body of a request.
+
+    Raises:
+        UnreadableRequest: it is not one.
+    """
+
+    def __call__(self, body: bytes, *, keep_content: bool) -> Decoded: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One kind of telemetry: where it comes in, who reads it, and how its answers and counters are called."""
+
+    path: str
+    items: str
+    """What a request is made of, in the plural, for sentences."""
+    counted: str
+    """Counter of the items that came; with `_rejected` and `_unused` before `_total` those of what became of them."""
+    rejected_field: str
+    """JSON field of the partial success; in protobuf it is field 1."""
+    request: str
+    """Name of the message, for the description of the route."""
+    json_field: str
+    decode: Decodes
+    decode_json: Decodes
+
+
+TRACES = Signal(
+    "/v1/traces",
+    "spans",
+    "otlp_spans",
+    "rejectedSpans",
+    "ExportTraceServiceRequest",
+    "resourceSpans",
+    decode_traces,
+    decode_json_traces,
+)
+LOGS = Signal(
+    "/v1/logs",
+    "log records",
+    "otlp_log_records",
+    "rejectedLogRecords",
+    "ExportLogsServiceRequest",
+    "resourceLogs",
+    decode_logs,
+    decode_json_logs,
+)
+
+
 def otlp_router(get_intake: Callable[[], TakesOperations], settings: Settings, metrics: SelfMetrics) -> APIRouter:
     """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request."""
     router = APIRouter(tags=["OTLP"])
-    door = _TracesDoor(get_intake, settings, metrics)
+    reading = _Reading(settings)
+    traces = _Door(TRACES, reading, get_intake, settings, metrics)
+    logs = _Door(LOGS, reading, get_intake, settings, metrics)
 
     async def export_traces(request: Request) -> Response:
         """Take spans as an OpenTelemetry exporter sends them.
@@ -56,30 +109,55 @@ def otlp_router(get_intake: Callable[[], TakesOperations], settings: Settings, m
         cannot be taken are counted in `partial_success`, with reasons; the others of the request are stored. Sending
         a request again stores nothing twice.
         """
-        return await door.receive(request)
+        return await traces.receive(request)
 
-    router.add_api_route(
-        "/v1/traces",
-        export_traces,
-        methods=["POST"],
-        response_class=Response,
-        summary="OTLP traces",
-        responses=_RESPONSES,
-        openapi_extra={"requestBody": _REQUEST_BODY},
-    )
+    async def export_logs(request: Request) -> Response:
+        """Take the events of coding assistants, as an OpenTelemetry exporter sends them.
+
+        Events of Claude Code, Codex and Gemini CLI about calls, tools and prompts become operations; other log
+        records are counted at `/metrics` and not used. The answer comes after the commit. Sending a request again
+        stores nothing twice.
+        """
+        return await logs.receive(request)
+
+    for signal, route, summary in ((TRACES, export_traces, "OTLP traces"), (LOGS, export_logs, "OTLP logs")):
+        router.add_api_route(
+            signal.path,
+            route,
+            methods=["POST"],
+            response_class=Response,
+            summary=summary,
+            responses=_RESPONSES,
+            openapi_extra={"requestBody": _request_body(signal)},
+        )
     return router
 
 
-class _TracesDoor:
+class _Reading:
+    """What the doors share: memory for bodies and threads that decode them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.max_bytes = settings.max_body_mb << 20
+        self.budget = BodyBudget(BODIES_AT_ONCE * self.max_bytes)
+        self.decoders = CapacityLimiter(DECODERS)
+
+
+class _Door:
     """One request after the other: read, unpack, decode, submit, wait for the commit, answer."""
 
-    def __init__(self, get_intake: Callable[[], TakesOperations], settings: Settings, metrics: SelfMetrics) -> None:
+    def __init__(
+        self,
+        signal: Signal,
+        reading: _Reading,
+        get_intake: Callable[[], TakesOperations],
+        settings: Settings,
+        metrics: SelfMetrics,
+    ) -> None:
+        self._signal = signal
+        self._reading = reading
         self._get_intake = get_intake
         self._metrics = metrics
         self._keep_content = settings.store_content
-        self._max_bytes = settings.max_body_mb << 20
-        self._budget = BodyBudget(BODIES_AT_ONCE * self._max_bytes)
-        self._decoders = CapacityLimiter(DECODERS)
 
     async def receive(self, request: Request) -> Response:
         self._metrics.add("otlp_requests_total")
@@ -101,41 +179,42 @@ class _TracesDoor:
         return self._answer(content_type, decoded, result)
 
     async def _take(self, request: Request, content_type: str, encoding: str) -> tuple[Decoded, WriteResult]:
-        body = await read_body(request, max_bytes=self._max_bytes, budget=self._budget)
+        reading = self._reading
+        body = await read_body(request, max_bytes=reading.max_bytes, budget=reading.budget)
         size = len(body)
         try:
             decoded, future = await anyio.to_thread.run_sync(
-                self._submit, body, content_type, encoding, limiter=self._decoders
+                self._submit, body, content_type, encoding, limiter=reading.decoders
             )
         finally:
-            self._budget.give_back(size)
+            reading.budget.give_back(size)
         return decoded, await asyncio.wrap_future(future)
 
     def _submit(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
-        content = decompressed(body, encoding, max_bytes=self._max_bytes)
-        decode = decode_json_traces if content_type == JSON else decode_traces
+        content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)
+        decode = self._signal.decode_json if content_type == JSON else self._signal.decode
         decoded = decode(content, keep_content=self._keep_content)
         return decoded, self._get_intake().submit(decoded.operations)
 
     def _answer(self, content_type: str, decoded: Decoded, result: WriteResult) -> Response:
-        taken = len(decoded.operations)
+        signal = self._signal
+        received = len(decoded.operations) + decoded.rejected + decoded.unused
         rejected = decoded.rejected + result.expired
         reasons = list(decoded.reasons)
         if result.expired:
             reasons.append(f"{result.expired} started before what is kept (retention_days)")
-        self._metrics.add("otlp_spans_total", taken + decoded.rejected)
+        self._metrics.add(f"{signal.counted}_total", received)
+        if decoded.unused:
+            self._metrics.add(f"{signal.counted}_unused_total", decoded.unused)
         if not rejected:
             return Response(b"{}" if content_type == JSON else b"", media_type=content_type)
-        self._metrics.add("otlp_spans_rejected_total", rejected)
-        message = f"{rejected} of {taken + decoded.rejected} spans were not stored: {'; '.join(reasons)}."
+        self._metrics.add(f"{signal.counted}_rejected_total", rejected)
+        message = f"{rejected} of {received} {signal.items} were not stored: {'; '.join(reasons)}."
         if content_type == JSON:
-            partial = {"rejectedSpans": str(rejected), "errorMessage": message}
+            partial = {signal.rejected_field: str(rejected), "errorMessage": message}
             return Response(orjson.dumps({"partialSuccess": partial}), media_type=JSON)
-        response = ExportTraceServiceResponse()
-        response.partial_success.rejected_spans = rejected
-        response.partial_success.error_message = message
-        return Response(response.SerializeToString(), media_type=PROTOBUF)
+        return Response(_partial_success(rejected, message), media_type=PROTOBUF)
 
     def _refusal(self, content_type: str, status: int, message: str, retry_after_s: int | None = None) -> Response:
         """A `google.rpc.Status`, in the encoding of the request (JSON when that is neither of the two)."""
@@ -153,6 +232,13 @@ def _rpc_status(code: int, message: str) -> bytes:
     return bytes((0x08, code, 0x12)) + _varint(len(text)) + text
 
 
+def _partial_success(rejected: int, message: str) -> bytes:
+    """`Export…ServiceResponse{1: partial_success{1: rejected, 2: message}}`, the same for every signal."""
+    text = message.encode()
+    partial = b"\x08" + _varint(rejected) + b"\x12" + _varint(len(text)) + text
+    return b"\x0a" + _varint(len(partial)) + partial
+
+
 def _varint(number: int) -> bytes:
     encoded = bytearray()
     while number > 0x7F:
@@ -163,14 +249,17 @@ def _varint(number: int) -> bytes:
 
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "description": "An ExportTraceServiceRequest, optionally with Content-Encoding: gzip.",
-    "content": {
-        PROTOBUF: _BINARY,
-        JSON: {"schema": {"type": "object", "properties": {"resourceSpans": {"type": "array", "items": {}}}}},
-    },
-}
+
+
+def _request_body(signal: Signal) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object", "properties": {signal.json_field: {"type": "array", "items": {}}}}
+    return {
+        "required": True,
+        "description": f"An {signal.request}, optionally with Content-Encoding: gzip.",
+        "content": {PROTOBUF: _BINARY, JSON: {"schema": schema}},
+    }
+
+
 _STATUS: dict[str, Any] = {
     "content": {
         PROTOBUF: _BINARY,
@@ -184,7 +273,7 @@ _STATUS: dict[str, Any] = {
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Committed. An ExportTraceServiceResponse; `partial_success` only when spans were rejected.",
+        "description": "Committed. An Export…ServiceResponse; `partial_success` only when something was rejected.",
         "content": {PROTOBUF: _BINARY, JSON: {"schema": {"type": "object"}}},
     },
     400: {"description": "The body cannot be decoded. Do not send it again.", **_STATUS},

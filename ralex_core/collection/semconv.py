@@ -24,13 +24,13 @@ TEXT_ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "client": ("ralex.client", "terminal.type", "app.entrypoint"),
     "user_id": (
+        "user.email",
+        "user.account_uuid",
         "user.id",
         "enduser.id",
         "langfuse.user.id",
         "traceloop.association.properties.user_id",
         "metadata.user_api_key_user_id",
-        "user.email",
-        "user.account_uuid",
     ),
     "session_id": (
         "session.id",

@@ -6,6 +6,7 @@ import json
 import re
 
 from ralex_core.collection import semconv
+from ralex_core.collection.otlp_events import EVENTS
 from ralex_core.collection.otlp_json import decode_json_traces
 from tests.support.repository import ROOT
 
@@ -30,6 +31,10 @@ def test_every_hint_operation_prefix_and_event_is_documented() -> None:
         *(f"{prefix}*" for prefix in semconv.RESOURCE_NOISE),
     ]
     assert [name for name in names if f"`{name}`" not in PAGE] == []
+
+
+def test_every_event_that_is_used_is_documented() -> None:
+    assert [name for name in EVENTS if f"`{name}`" not in PAGE] == []
 
 
 def test_the_example_to_send_by_hand_is_one_that_is_taken() -> None:

@@ -339,11 +339,11 @@ def test_claude_code_spans_are_read_with_their_own_names_and_counting(
     assert operation.ttft_ms == 812.5
     assert operation.attempt == 2
     assert operation.client == "vscode"
-    assert operation.user_id == "anonymous-install"
+    assert operation.user_id == "ada@example.org"
     assert operation.provider_request_id == "req_011"
     assert operation.service_tier == "fast"
     assert operation.status == "ok"
-    assert attributes_of(operation) == {"user.email": "ada@example.org", "stop_reason": "tool_use"}
+    assert attributes_of(operation) == {"user.id": "anonymous-install", "stop_reason": "tool_use"}
 
 
 def test_a_claude_code_request_that_did_not_succeed_is_an_error(read: Callable[..., Operation]) -> None:
