@@ -9,24 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
 from ralex_core.storage import resource_tables, rollup, upgrades
+from ralex_core.storage.batch_table import batch_table
 from ralex_core.storage.duckdb_errors import translated
-from ralex_core.storage.schema import (
-    COLUMN_TYPES,
-    DURATION_BIN,
-    MONEY_COLUMNS,
-    SCHEMA_VERSION,
-    ddl,
-)
+from ralex_core.storage.schema import SCHEMA_VERSION, ddl
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
-
-_COLUMNS = Operation._fields
 
 _STORED_REVISIONS = """
     select operation_id, max(revision) from operations
@@ -89,8 +81,13 @@ class DuckDBStore:
                 "Choose another one with RALEX_MONITOR_HOME."
             ) from error
         try:
-            limits: dict[str, Any] = {"memory_limit": MEMORY_LIMIT, "wal_autocheckpoint": LOG_LIMIT}
-            return duckdb.connect(str(self.path), config=limits)
+            settings: dict[str, Any] = {
+                "memory_limit": MEMORY_LIMIT,
+                "wal_autocheckpoint": LOG_LIMIT,
+                # object arrays hold text only (see `batch_table`): one value tells, a thousand cost a third of writing
+                "pandas_analyze_sample": 1,
+            }
+            return duckdb.connect(str(self.path), config=settings)
         except duckdb.Error as error:
             raise translated(error, self.path) from error
 
@@ -175,6 +172,8 @@ class DuckDBStore:
             if not batch:
                 return WriteResult(0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired)
         with self._transaction() as connection:
+            table = batch_table(batch)
+            connection.register("batch", table.columns)
             stored = self._stored_revisions(connection, batch)
             fresh = batch
             replaced: list[str] = []
@@ -189,8 +188,11 @@ class DuckDBStore:
                     rollup.mark_dirty(
                         connection, self._dirty, self._remove(connection, replaced, batch), self._minute_floor
                     )
+                if fresh:
+                    table = batch_table(fresh)
+                    connection.register("batch", table.columns)
             if fresh:
-                self._insert(connection, fresh)
+                connection.execute(f"insert into operations select {table.select} from batch")
                 times = [operation.started_at for operation in fresh]
                 rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
         self._dirty.persisted()
@@ -206,7 +208,7 @@ class DuckDBStore:
         )
 
     def _stored_revisions(self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]) -> dict[str, int]:
-        connection.register("batch", {"operation_id": _object_array([op.operation_id for op in batch])})
+        """Of the ids in the registered table `batch`, those that are stored."""
         times = [operation.started_at for operation in batch]
         rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
         return dict(rows)
@@ -221,23 +223,6 @@ class DuckDBStore:
             bounds,
         ).fetchall()
         return [row[0] for row in rows]
-
-    def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
-        """Show the operations to DuckDB as the table `batch` and store it: object arrays are its fastest way in from
-        Python rows. A column in which nothing is known, as half of them are in most batches, is not handed over."""
-        table: dict[str, Any] = {}
-        selected: list[str] = []
-        for name, values in zip(_COLUMNS, zip(*operations, strict=True), strict=True):
-            if values.count(None) == len(values):
-                selected.append("null")
-                continue
-            if name in MONEY_COLUMNS:
-                values = [None if amount is None else str(amount) for amount in values]
-            table[name] = _object_array(values)
-            selected.append(f"{name}::{COLUMN_TYPES[name]}")
-        bins = DURATION_BIN if "duration_ms" in table else "null"
-        connection.register("batch", table)
-        connection.execute(f"insert into operations select {', '.join(selected)}, {bins} from batch")
 
     def write_resources(self, samples: Sequence[ResourceRecord]) -> None:
         if not samples:
@@ -386,12 +371,6 @@ def _latest_revisions(operations: Sequence[Operation]) -> list[Operation]:
         if known is not operation and operation.revision > known.revision:
             by_id[operation.operation_id] = operation
     return list(by_id.values())
-
-
-def _object_array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 def _quoted(text: str) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 import duckdb
-import numpy as np
 
 from ralex_core.model.window import DAY_US, MINUTE_US
 from ralex_core.storage.schema import GPU_COLUMNS, PROCESS_COLUMNS, RESOURCE_COLUMNS, STATE_COLUMNS
@@ -44,10 +42,9 @@ def insert(connection: duckdb.DuckDBPyConnection, records: Sequence[ResourceReco
     ordered = sorted(records, key=lambda record: type(record).__name__)
     for kind, alike in groupby(ordered, key=type):
         table, columns = TABLES[kind]
-        batch = {name: _object_array(values) for name, values in zip(columns, zip(*alike, strict=True), strict=True)}
-        connection.register("samples", batch)
-        typed = ", ".join(f"{name}::{column}" for name, column in columns.items())
-        connection.execute(f"insert into {table} select {typed} from samples")
+        batch = {name: list(values) for name, values in zip(columns, zip(*alike, strict=True), strict=True)}
+        typed = ", ".join(f"unnest(${name}::{column}[])" for name, column in columns.items())
+        connection.execute(f"insert into {table} select {typed}", batch)
 
 
 def apply_retention(connection: duckdb.DuckDBPyConnection, now_us: int) -> None:
@@ -90,9 +87,3 @@ def _in_a_minute(name: str, kind: str, identity: tuple[str, ...]) -> str:
     if name in _COUNTED:
         return f"sum({name})::{kind} as {name}"
     return f"round(avg({name}))::{kind} as {name}" if kind == "BIGINT" else f"avg({name}) as {name}"
-
-
-def _object_array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.object_]]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
