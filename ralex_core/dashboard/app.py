@@ -25,6 +25,7 @@ from ralex_core.dashboard.api.figures import figures_router
 from ralex_core.dashboard.api.filters import filters_router
 from ralex_core.dashboard.api.imports import imports_router
 from ralex_core.dashboard.api.live import live_router
+from ralex_core.dashboard.api.monitor import monitor_router
 from ralex_core.dashboard.api.operations import operations_router
 from ralex_core.dashboard.api.status import probes_router, status_router
 from ralex_core.dashboard.api_page import api_groups
@@ -32,6 +33,7 @@ from ralex_core.dashboard.envelope import error_answer, request_id
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.pages import error_page, pages_router
 from ralex_core.dashboard.problems import RequestProblem, as_problem
+from ralex_core.dashboard.request_times import RequestTimes
 from ralex_core.dashboard.security import SECURITY_HEADERS, Guard
 from ralex_core.dashboard.site import LIVE_PATH, Site
 from ralex_core.dashboard.websocket import MonitoringSocket
@@ -72,7 +74,7 @@ def create_app(runtime: Host) -> FastAPI:
     app.include_router(door_router(site), prefix=API)
     for make in (operations_router, figures_router, filters_router, live_router):
         app.include_router(make(site), prefix=API)
-    for make in (imports_router, demo_router, status_router):
+    for make in (imports_router, demo_router, status_router, monitor_router):
         app.include_router(make(site), prefix=API)
     app.include_router(otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics))
     app.include_router(probes_router(site))
@@ -83,6 +85,7 @@ def create_app(runtime: Host) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESSION_LEVEL)
     app.add_middleware(Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics)
+    app.add_middleware(RequestTimes, metrics=runtime.metrics, prefix=API)
     return app
 
 
@@ -93,9 +96,14 @@ class HeadAsGet:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            scope["route"] = asked.get("route")  # for those outside that count by route
 
 
 def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -106,6 +114,7 @@ def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
         hub.rest_of_day_source = site.overviews.rest_of_day
         hub.older_feed_source = site.older_feed
         hub.start()
+        await asyncio.to_thread(site.start)
         # the first operation should not wait for the price list
         warming = asyncio.create_task(asyncio.to_thread(site.host.book.warm))
         try:

@@ -84,6 +84,8 @@ class LiveHub:
         self._seeded_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = False
+        self._news_since: float | None = None
+        """When the first commit came in that clients were not told of yet."""
         self._timer: asyncio.TimerHandle | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._sent_at = float("-inf")
@@ -201,7 +203,11 @@ class LiveHub:
 
     def _wake(self) -> None:
         loop = self._loop
-        if loop is None or self._woken or not self._groups:
+        if loop is None or not self._groups:
+            return
+        if self._news_since is None:
+            self._news_since = self.clock.monotonic()
+        if self._woken:
             return
         self._woken = True
         with contextlib.suppress(RuntimeError):  # the loop has just been closed
@@ -241,10 +247,13 @@ class LiveHub:
         if self._loop is None:
             return
         self._sent_at = self._loop.time()
+        since, self._news_since = self._news_since, None
         self._advance()
         for group in list(self._groups.values()):
             if group.changed:
                 self._send(group, self._sent_at)
+        if since is not None:
+            self._metrics.observe("live_lag_seconds", self.clock.monotonic() - since)
 
     def _advance(self) -> None:
         now_us = self.clock.now_us()

@@ -15,6 +15,7 @@ from ralex_core.dashboard.contexts.frame import Login, Problem
 from ralex_core.dashboard.detail import MAX_SPANS, detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page
+from ralex_core.dashboard.monitor_page import monitor_pages
 from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
@@ -109,6 +110,7 @@ def pages_router(site: Site) -> APIRouter:
         await asyncio.to_thread(start_imports, site, source or EVERYTHING)
         return RedirectResponse("/welcome", 303)
 
+    monitor_pages(router, site)
     _add_login(router, site)
     return router
 

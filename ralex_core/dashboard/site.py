@@ -11,10 +11,13 @@ from starlette.responses import HTMLResponse, Response
 
 from ralex_core import __version__
 from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
+from ralex_core.dashboard.contexts.monitor import SelfCheck
 from ralex_core.dashboard.contexts.rows import FeedItem
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.live_message import Health
+from ralex_core.dashboard.log_watch import LogWatch
+from ralex_core.dashboard.monitor import checks_of
 from ralex_core.dashboard.overview import Overviews
 from ralex_core.dashboard.params import (
     FILTER_FIELDS,
@@ -29,6 +32,8 @@ from ralex_core.dashboard.params import (
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.questions import Pool, Remembered
 from ralex_core.dashboard.rows import feed_item, resource_point
+from ralex_core.dashboard.self_checks import reason
+from ralex_core.dashboard.self_watch import SelfWatch
 from ralex_core.dashboard.static_files import StaticFiles
 from ralex_core.dashboard.welcome import Imports
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
@@ -40,6 +45,7 @@ LIVE_PATH = "/ws/monitoring"
 EXTENT_REMEMBER_S = 1.0
 READY_REMEMBER_S = 5.0
 """Live messages tell the monitor's health; asking the store for every one would cost more than the message."""
+CHECKS_REMEMBER_S = 1.0
 OLDER_FEED_DAYS = 30
 MAX_PARAMETERS = 300
 
@@ -47,6 +53,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
     ("welcome", "Connect", "/welcome", False),
+    ("monitor", "This monitor", "/monitor", False),
     ("docs", "API", "/docs", False),
 )
 """(key, title, path, whether it has range and filters). Only what exists."""
@@ -62,11 +69,21 @@ class Site:
         self.pool = Pool()
         self.overviews = Overviews(host, self.pool)
         self.imports = Imports(host)
+        self.watch = SelfWatch(host)
+        self.log = LogWatch(host.metrics)
         self._ready = Remembered(host.clock, READY_REMEMBER_S, entries=1)
+        self._checks = Remembered(host.clock, CHECKS_REMEMBER_S, entries=1)
         self._extents = Remembered(host.clock, EXTENT_REMEMBER_S, entries=2)
         self._templates = environment(zone=self.zone, now_us=host.clock.now_us, static_url=self.files.url)
 
+    def start(self) -> None:
+        """Begin to watch the monitor itself."""
+        self.log.start()
+        self.watch.start()
+
     def close(self) -> None:
+        self.watch.stop()
+        self.log.stop()
         self.pool.close()
 
     # --- what is asked for -------------------------------------------------------------------------------------
@@ -94,20 +111,24 @@ class Site:
         page = operations_page(self.host.active_store(), Scope(window, filters), limit=50)
         return [feed_item(operation) for operation in page.rows]
 
+    def checks(self) -> list[SelfCheck]:
+        """What could be wrong with the monitor itself, at most a second old."""
+        return self._checks.get("checks", self._judge)
+
+    def _judge(self) -> list[SelfCheck]:
+        return checks_of(self.host, self.watch, self._ready.get("ready", self.host.ready))
+
     def health(self) -> Health:
         """How the monitor itself is: told in every live message."""
         host = self.host
-        waiting, limit = host.writer.waiting, host.settings.queue_operations
-        problem = self._ready.get("ready", host.ready)
-        if problem is None and waiting > limit // 2:
-            problem = f"{waiting:,} operations wait for a commit; the disk is slower than what comes in."
+        problem = reason(self.checks())
         commit_s = host.metrics.gauges().get("commit_last_seconds")
         sample = host.latest_resources()
         return Health(
             status="ok" if problem is None else "degraded",
             reason=problem,
-            queue_operations=waiting,
-            queue_limit=limit,
+            queue_operations=host.writer.waiting,
+            queue_limit=host.settings.queue_operations,
             commit_ms=None if commit_s is None else round(commit_s * 1000, 2),
             demo=host.demo_active,
             version=__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
@@ -26,6 +27,16 @@ _USAGE = slice(Operation._fields.index("input_tokens"), Operation._fields.index(
 
 _new = cast("Callable[[Any, tuple[Any, ...]], Any]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 """A named tuple's own constructor takes twice as long, and this runs three times for every operation."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """What a price book holds. The `version` of the price list is None until it is needed."""
+
+    version: str | None
+    models: int
+    """Distinct ones looked up so far."""
+    overrides: int
 
 
 class PriceBook:
@@ -88,6 +99,14 @@ class PriceBook:
     def warm(self) -> None:
         """Load the price list now, so that the first operation does not wait for it."""
         self._baseline_prices()
+
+    def state(self) -> BookState:
+        """What the book holds now; loads nothing."""
+        return BookState(
+            version=self._catalogue.version if self._catalogue.loaded else None,
+            models=len(self._models),
+            overrides=len(self._overrides),
+        )
 
     def problems(self) -> list[str]:
         """Sentences about settings the book cannot work with; empty when all is well. Loads the price list."""

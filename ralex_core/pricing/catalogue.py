@@ -97,6 +97,11 @@ class Catalogue:
         self._version = ""
 
     @property
+    def loaded(self) -> bool:
+        """Whether the list has been needed yet."""
+        return self._providers is not None
+
+    @property
     def version(self) -> str:
         """`genai-prices X`, as it is stored with every price."""
         self._load()

@@ -32,6 +32,7 @@ class DataSet:
             clock=clock,
             minute_rollup_days=settings.minute_rollup_days,
             retention_days=settings.retention_days,
+            metrics=metrics,
         )
         self.writer = BatchWriter(self.store, queue_operations=settings.queue_operations, metrics=metrics)
         self.intake = Intake(book, self.writer, settings, metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
+from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage import resource_tables, rollup, upgrades
+from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
@@ -52,8 +55,10 @@ class DuckDBStore:
         clock: Clock | None = None,
         minute_rollup_days: int = 3,
         retention_days: int | None = None,
+        metrics: SelfMetrics | None = None,
     ) -> None:
         self.path = path
+        self._metrics = metrics
         self._clock = clock or SystemClock()
         self._minute_rollup_days = minute_rollup_days
         self._retention_days = retention_days
@@ -302,10 +307,14 @@ class DuckDBStore:
         Raises:
             StoreError: the statement failed; a damaged file says so.
         """
+        started = time.perf_counter()
         try:
             return self._cursor().execute(sql, parameters or {}).fetchall()
         except duckdb.Error as error:
             raise translated(error, self.path) from error
+        finally:
+            if self._metrics is not None:
+                self._metrics.observe("query_seconds", time.perf_counter() - started, (("question", asked_by()),))
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own cursor: DuckDB connections are not to be shared between threads."""

@@ -36,6 +36,7 @@ RESOURCE_BATCH_S = 10.0
 class _Submission:
     operations: Sequence[Operation]
     future: Future[WriteResult]
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
@@ -56,6 +57,8 @@ class _Inbox:
     )
     samples: list[ResourceRecord] = field(default_factory=list[ResourceRecord])
     waiting: int = 0
+    oldest_at: float | None = None
+    """When the first of the operations that are being committed came in; None while nothing is."""
     closed: bool = False
 
 
@@ -66,6 +69,20 @@ class _Cadence:
     interval_s: float
     behind: bool = True
     not_before: float = 0.0
+    behind_since: float | None = None
+
+    def fall_behind(self, now: float) -> None:
+        self.behind = True
+        if self.behind_since is None:
+            self.behind_since = now
+
+    def caught_up(self) -> None:
+        self.behind = False
+        self.behind_since = None
+
+    def lag_s(self, now: float) -> float:
+        since = self.behind_since
+        return 0.0 if since is None else now - since
 
     def due_in(self, now: float) -> float:
         return self.not_before - now if self.behind else float("inf")
@@ -158,6 +175,22 @@ class BatchWriter:
         """Operations queued and not yet committed."""
         return self._inbox.waiting
 
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the operations that wait longest have waited; 0 when none do."""
+        inbox = self._inbox
+        with inbox.condition:
+            oldest = inbox.oldest_at
+            if oldest is None and inbox.submissions:
+                oldest = inbox.submissions[0].at
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    @property
+    def rollup_lag_s(self) -> float:
+        """How long something is committed that the minute, hour or day rollups do not tell of yet."""
+        now = time.monotonic()
+        return max(self._minutes.lag_s(now), self._coarse.lag_s(now))
+
     def close(self) -> None:
         """Commit what is queued, refuse what comes after, and end the thread. Safe to call twice."""
         with self._inbox.condition:
@@ -227,6 +260,7 @@ class BatchWriter:
     def _commit(self, submissions: list[_Submission]) -> None:
         started = time.monotonic()
         count = sum(len(submission.operations) for submission in submissions)
+        self._inbox.oldest_at = submissions[0].at
         try:
             if not self._write(submissions) and len(submissions) > 1:
                 for submission in submissions:  # one of them is at fault: the others must not suffer for it
@@ -234,9 +268,11 @@ class BatchWriter:
         finally:
             with self._inbox.condition:
                 self._inbox.waiting -= count
-        self._metrics.add("commits_total")
-        self._metrics.add("commit_seconds_total", time.monotonic() - started)
-        self._metrics.set("commit_last_seconds", time.monotonic() - started)
+                self._inbox.oldest_at = None
+        took_s = time.monotonic() - started
+        self._metrics.set("commit_last_seconds", took_s)
+        self._metrics.observe("commit_seconds", took_s)
+        self._metrics.observe("commit_operations", count)
 
     def _write(self, submissions: list[_Submission], last: bool = False) -> bool:
         """Commit submissions as one batch. False: it failed, and nobody was told because a second try follows."""
@@ -283,7 +319,9 @@ class BatchWriter:
         return changed
 
     def _behind(self) -> None:
-        self._minutes.behind = self._coarse.behind = True
+        now = time.monotonic()
+        self._minutes.fall_behind(now)
+        self._coarse.fall_behind(now)
 
     def _refresh_rollups(self) -> None:
         """Bring all rollups up to the last commit."""
@@ -293,12 +331,12 @@ class BatchWriter:
         started = time.monotonic()
         done = [self._minutes, self._coarse] if coarse else [self._minutes]
         try:
-            self._store.refresh_rollups(coarse=coarse)
+            if self._store.refresh_rollups(coarse=coarse):
+                self._metrics.observe("rollup_seconds", time.monotonic() - started)
             for cadence in done:
-                cadence.behind = False
+                cadence.caught_up()
         finally:
             now = time.monotonic()
-            self._metrics.add("rollup_seconds_total", now - started)
             for cadence in done:
                 cadence.wait(now, now - started)
 

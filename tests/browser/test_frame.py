@@ -18,6 +18,7 @@ PAGES = (
     "/operations?range=24h",
     "/operations/t-call",
     "/welcome",
+    "/monitor",
     "/docs",
     "/nowhere",
 )

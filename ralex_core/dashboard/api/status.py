@@ -86,6 +86,6 @@ def probes_router(site: Site) -> APIRouter:
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
         """The monitor's own counters, in the Prometheus text format."""
-        return Response(metrics_text(site.host), media_type=CONTENT_TYPE)
+        return Response(metrics_text(site), media_type=CONTENT_TYPE)
 
     return router

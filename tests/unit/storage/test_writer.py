@@ -90,6 +90,39 @@ def test_a_full_queue_refuses_and_takes_nothing(store: GatedStore) -> None:
     assert queries.status_totals(store).operations == 901
 
 
+def test_the_longest_wait_is_told_until_the_commit(writer: BatchWriter, store: GatedStore) -> None:
+    assert writer.oldest_wait_s == 0
+    held(writer, store)
+    first = writer.submit([make_operation("later")])
+    assert writer.oldest_wait_s > 0
+    store.gate.set()
+    first.result(10)
+    writer.flush()
+    assert writer.oldest_wait_s == 0
+
+
+def test_rollups_are_behind_from_the_commit_until_they_caught_up(writer: BatchWriter, store: GatedStore) -> None:
+    store.gate.set()
+    assert writer.rollup_lag_s == 0
+    writer.submit([make_operation("a")]).result(10)
+    assert writer.rollup_lag_s > 0
+    writer.flush()
+    assert writer.rollup_lag_s == 0
+
+
+def test_commits_and_batches_are_counted_by_size_and_duration(store: GatedStore) -> None:
+    metrics = SelfMetrics()
+    writer = BatchWriter(store, queue_operations=1000, metrics=metrics)
+    writer.start()
+    held(writer, store)
+    writer.submit(random_operations(1, 40))
+    store.gate.set()
+    writer.close()
+    assert metrics.observed("commit_operations")[()].ever.largest == 40
+    assert metrics.observed("commit_seconds")[()].ever.count == 2
+    assert metrics.observed("rollup_seconds")[()].ever.count >= 1
+
+
 def test_each_submission_learns_of_its_own_duplicates(writer: BatchWriter, store: GatedStore) -> None:
     store.gate.set()
     writer.submit([make_operation("old")]).result(10)

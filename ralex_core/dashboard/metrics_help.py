@@ -1,0 +1,65 @@
+"""What every metric at `/metrics` means, by its name without the prefix. docs/operations.md lists the same."""
+
+from __future__ import annotations
+
+HELP: dict[str, str] = {
+    # taking in
+    "intake_operations_total": "Operations handed in by all doors.",
+    "intake_refused_operations_total": "Operations refused because the queue was full; their senders were told.",
+    "native_records_rejected_total": "Records of the native door that are not stored; their senders were told why.",
+    "otlp_requests_total": "Requests to the OTLP door.",
+    "otlp_spans_total": "Spans taken or rejected by the OTLP door.",
+    "otlp_spans_rejected_total": "Spans the OTLP door could not store.",
+    "otlp_refused_requests_total": "OTLP requests told to come again later.",
+    "follower_errors_total": "Failures while following logs; it goes on.",
+    "import_jobs": "Imports of this run of the process, by state.",
+    "import_files": "Logs that were read so far.",
+    # storing
+    "queue_operations": "Operations that wait for a commit.",
+    "queue_limit_operations": "Operations that may wait before doors answer 503.",
+    "queue_oldest_wait_seconds": "How long the operations that wait longest have waited.",
+    "commit_seconds": "Duration of commits to the telemetry store.",
+    "commit_operations": "Operations per commit.",
+    "commit_last_seconds": "How long the last commit took.",
+    "commit_failures_total": "Batches that could not be stored; their senders were told.",
+    "operations_stored_total": "Operations committed for the first time.",
+    "operations_replaced_total": "Operations replaced by a higher revision.",
+    "operations_duplicate_total": "Operations that were stored already and changed nothing.",
+    "rollup_seconds": "Duration of refreshing rollups.",
+    "rollup_lag_seconds": "How long something is committed that the rollups do not tell of yet.",
+    "writer_failures_total": "Failures of the writer beside commits.",
+    "housekeeping_failures_total": "Failures of retention; it is tried again in an hour.",
+    # answering
+    "query_seconds": "Duration of queries to the telemetry store, by question.",
+    "http_requests_total": "Requests answered, by method, route template and class of status.",
+    "http_request_seconds": "Duration of requests to the last byte of the answer, by method and route template.",
+    "http_refused_total": "Requests refused by the checks of host, origin and token.",
+    "http_failures_total": "Requests that failed unexpectedly; the log has a traceback.",
+    "login_failures_total": "Sign-ins with a wrong token.",
+    "live_clients": "Browsers connected to /ws/monitoring.",
+    "live_messages_total": "Live messages handed to clients.",
+    "live_messages_replaced_total": "Live messages a slow client never saw, because a newer one replaced them.",
+    "live_lag_seconds": "From a commit until its live message is handed to the clients.",
+    "live_overflow_operations_total": "Operations counted live without their user, session and name.",
+    "live_refused_total": "Live views refused because too many were open.",
+    "live_failures_total": "Live messages that could not be built.",
+    # the process
+    "process_cpu_seconds_total": "CPU time of this process, user and system.",
+    "process_resident_memory_bytes": "Resident memory of this process.",
+    "process_threads": "Threads of this process.",
+    "process_start_time_seconds": "When this process started, seconds since the epoch.",
+    "thread_cpu_seconds": "CPU time of the threads that are alive, by name.",
+    "engine_memory_bytes": "Memory DuckDB holds.",
+    "engine_spilled_bytes": "What DuckDB moved to disk for want of memory.",
+    "file_bytes": "Size of what is kept on disk, by what it is.",
+    "disk_free_bytes": "Free space of the disk the data is on.",
+    "price_models": "Models the price book was asked about so far.",
+    "price_overrides": "Overrides of prices in effect.",
+    "resource_readings_failed_total": "Readings of the machine that failed.",
+    "self_watch_failures_total": "Looks of the monitor at itself that failed.",
+    "log_records_total": "Warnings and errors logged, by level.",
+    "healthy": "1 when nothing is wrong with the monitor, by its own checks; else 0.",
+    "build_info": "1; the label tells the version.",
+}
+
+PREFIX = "ralex_monitor_"
