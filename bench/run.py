@@ -21,6 +21,7 @@ BENCHES = (
     "overview",
     "live",
     "panels",
+    "regression",
     "kill",
 )
 PROGRAMS = ("pricing", "sdk_overhead")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ralex_core.errors import ConfigError
@@ -40,6 +40,23 @@ DEFAULT_TIERS = (
     Tier(name="standard", max_usd_per_mtok=Decimal("8.0")),
     Tier(name="premium"),
 )
+
+
+class ApdexTargets(BaseModel):
+    """How long an operation of each kind may take before its user is no longer satisfied, in milliseconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    llm: float = Field(default=5000, gt=0, description="Calls to models.")
+    api: float = Field(default=500, gt=0, description="Requests to endpoints.")
+    db: float = Field(default=100, gt=0, description="Database queries.")
+    tool: float = Field(default=2000, gt=0, description="Tools.")
+    task: float = Field(default=30_000, gt=0, description="Whole tasks.")
+
+    def of(self, kind: str) -> float:
+        """The target of a kind; one that has none is held to that of tasks."""
+        found = getattr(self, kind, None) if kind in type(self).model_fields else None
+        return self.task if found is None else float(found)
 
 
 def default_home() -> Path:
@@ -107,6 +124,11 @@ class Settings(BaseSettings):
         default=2.0,
         ge=0.5,
         description="Seconds between samples of host and process resources.",
+    )
+
+    apdex_ms: ApdexTargets = Field(
+        default=ApdexTargets(),
+        description="Per kind, how long an operation may take before its user is no longer satisfied (Apdex).",
     )
 
     @field_validator("timezone")

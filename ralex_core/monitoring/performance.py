@@ -26,6 +26,11 @@ from ralex_core.monitoring.recent import GroupFigures, Key, RecentOperations
 if TYPE_CHECKING:
     from ralex_core.collection.resources import Readings
     from ralex_core.model.operation import Operation
+    from ralex_core.model.window import Scope
+    from ralex_core.monitoring.comparison import Comparison
+    from ralex_core.monitoring.latency import Summaries
+    from ralex_core.monitoring.load import Load
+    from ralex_core.monitoring.trends import Trend
     from ralex_core.selfmetrics import SelfMetrics
     from ralex_core.storage.telemetry import ResourceSample, Store
 
@@ -222,6 +227,7 @@ class PerformanceMonitor:
     ) -> None:
         """With a store, response times and API performance are read from it; without, from what `record` is given."""
         clock = clock or SystemClock()
+        self._store = store
         self.metrics_collector = MetricsCollector(clock, window_s=window_s, store=store)
         self.resource_monitor = ResourceMonitor(
             clock,
@@ -253,8 +259,54 @@ class PerformanceMonitor:
 
     def read_from(self, store: Store | None) -> None:
         """Answer from this store from now on (the demo's, say); None: from what is recorded here."""
+        self._store = store
         self.response_tracker.read_from(store)
         self.metrics_collector.read_from(store)
+
+    async def summaries(self, scope: Scope, by: str = "operation", **options: Any) -> Summaries:
+        """Latency, throughput, Apdex and errors per group over any window: see `monitoring.latency.summarise`.
+
+        Raises:
+            ValueError: there is no store to ask, or no such dimension.
+        """
+        from ralex_core.monitoring.latency import summarise
+
+        return await asyncio.to_thread(summarise, self._asked(), scope, by, **options)
+
+    async def compare(self, scope: Scope, by: str = "operation", **options: Any) -> Comparison:
+        """The same beside an earlier window, with a tested verdict: see `monitoring.comparison.compare`.
+
+        Raises:
+            ValueError: there is no store to ask, or the comparison cannot be made.
+        """
+        from ralex_core.monitoring.comparison import compare
+
+        return await asyncio.to_thread(compare, self._asked(), scope, by, **options)
+
+    async def trends(self, scope: Scope, by: str = "operation", **options: Any) -> list[Trend]:
+        """Daily percentiles with steps and early warnings: see `monitoring.trends.trends`.
+
+        Raises:
+            ValueError: there is no store to ask, no such dimension, or too few or many days.
+        """
+        from ralex_core.monitoring.trends import trends
+
+        return await asyncio.to_thread(trends, self._asked(), scope, by, **options)
+
+    async def load(self, scope: Scope, **options: Any) -> Load:
+        """Throughput, concurrency and saturation: see `monitoring.load.load`.
+
+        Raises:
+            ValueError: there is no store to ask.
+        """
+        from ralex_core.monitoring.load import load
+
+        return await asyncio.to_thread(load, self._asked(), scope, **options)
+
+    def _asked(self) -> Store:
+        if self._store is None:
+            raise ValueError("windows of the past are kept in a store; give the monitor one, or call read_from(store)")
+        return self._store
 
     async def collect_metrics(self) -> dict[str, Any]:
         """{"response_times", "resource_usage", "api_performance"}: see `ResponseTimeTracker.get_metrics`,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 
 from ralex_core.clock import ManualClock
 from ralex_core.model.operation import Operation
+from ralex_core.model.window import Scope, Window
 from ralex_core.monitoring import PerformanceMonitor
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.operations import T0
@@ -143,6 +145,60 @@ async def test_metric_collection_performance() -> None:
         for row in rows:
             mine = [operation for operation in operations if (operation.kind, operation.name) == (kind, row["name"])]
             assert_times_are_those_of(row, mine)
+
+
+async def test_performance_trend_analysis(tmp_path: Path) -> None:
+    """Ninety days in a real store: what degrades is warned of, a step is dated, what is unchanged is left alone."""
+    day_us, days, each = 86_400_000_000, 90, 120
+    end = T0 // day_us * day_us
+    source = random.Random(5)
+    drifts: dict[str, Callable[[int], float]] = {
+        "steady": lambda _: 1.0,
+        "degrades": lambda day: 1.2 ** (day / 30),
+        "steps": lambda day: 1.6 if day >= 80 else 1.0,
+    }
+    by_day: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+    operations: list[Operation] = []
+    for name, drift in drifts.items():
+        for day in range(days):
+            start = end - (days - day) * day_us
+            level = 800 * drift(day) * source.lognormvariate(0, 0.05) * (1.15 if day % 7 < 2 else 1)
+            for number in range(each):
+                took = level * source.lognormvariate(0, 0.4)
+                by_day[name, start].append(took)
+                at = start + source.randrange(day_us)
+                operations.append(Operation(f"{name}-{day}-{number}", "api", name, at, took))
+    store = DuckDBStore(tmp_path / "t.duckdb")
+    try:
+        store.write(operations)
+        store.refresh_rollups()
+        monitor = PerformanceMonitor(clock=ManualClock(end), store=store)
+        found = await monitor.trends(Scope(Window(end - day_us, end + 1)), "endpoint")
+    finally:
+        store.close()
+
+    by_key = {trend.key: trend for trend in found}
+    assert {key: trend.state for key, trend in by_key.items()} == {
+        "steady": "steady",
+        "degrades": "degrading",
+        "steps": "stepped_up",
+    }
+    assert found[0].key == "degrades", "what needs attention comes first"
+    assert by_key["degrades"].per_month_ratio == pytest.approx(1.2, rel=0.06)
+    assert "steadily" in by_key["degrades"].why
+    (step,) = by_key["steps"].steps
+    assert abs(step.day_us - (end - (days - 80) * day_us)) <= 2 * day_us
+    assert step.ratio == pytest.approx(1.6, rel=0.1)
+    for name, trend in by_key.items():
+        assert len(trend.days) == days
+        assert trend.operations == [each] * days
+        for start, value in zip(trend.days, trend.values_ms, strict=True):
+            assert value == pytest.approx(nearest_rank(by_day[name, start], 95), rel=0.01)
+
+
+async def test_questions_about_windows_need_a_store() -> None:
+    with pytest.raises(ValueError, match="give the monitor one"):
+        await PerformanceMonitor().summaries(Scope(Window(T0, T0 + 1)))
 
 
 def test_the_memory_of_collecting_does_not_grow_with_the_number_of_operations() -> None:

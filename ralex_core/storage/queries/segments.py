@@ -6,7 +6,7 @@ exactly; the sums of the segments are exact for the window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
@@ -14,6 +14,8 @@ from ralex_core.storage.schema import GRAINS_US, LATENCY_CUBES, MEASURES, SUM_CU
 from ralex_core.storage.telemetry import Store
 
 SECOND_US = 1_000_000
+Only = Mapping[str, str | None]
+"""Columns that must have one value each; None: where it is not known."""
 _ROUND_BUCKETS = (
     *(SECOND_US * n for n in (1, 5, 10, 30)),
     *(MINUTE_US * n for n in (1, 5, 10, 30)),
@@ -132,6 +134,23 @@ def _around_sessions(store: Store, scope: Scope) -> Window:
     return Window(start, end) if start < end else Window(scope.window.start_us, scope.window.start_us + 1)
 
 
+def _narrowed(
+    filters: Filters, kind: str | None, only: Only | None, parameters: dict[str, Any]
+) -> tuple[str, set[str]]:
+    """The condition of filters, kind and `only`, and the columns it names (the kind aside: every cube has it)."""
+    condition = conditions(filters, parameters)
+    columns = {column for column, _ in filters.items()}
+    wanted = {**({} if kind is None else {"kind": kind}), **(only or {})}
+    for column, value in wanted.items():
+        columns.add(column)
+        if value is None:
+            condition += f" and {column} is null"
+        else:
+            parameters[f"only_{column}"] = value
+            condition += f" and {column} = $only_{column}"
+    return condition, columns
+
+
 def measured(
     store: Store,
     scope: Scope,
@@ -140,15 +159,12 @@ def measured(
     group: Sequence[str] = (),
     bucket_us: int | None = None,
     kind: str | None = None,
+    only: Only | None = None,
 ) -> list[tuple[Any, ...]]:
     """Rows of (bucket if asked, group columns, measures), one per group, unordered; no group gives exactly one row."""
     parameters: dict[str, Any] = {}
-    condition = conditions(scope.filters, parameters)
-    if kind is not None:
-        parameters["kind"] = kind
-        condition += " and kind = $kind"
-    columns = {column for column, _ in scope.filters.items()} | set(group)
-    plan = _planned(store, scope, SUM_CUBES, columns, bucket_us)
+    condition, columns = _narrowed(scope.filters, kind, only, parameters)
+    plan = _planned(store, scope, SUM_CUBES, columns | set(group), bucket_us)
     keys = [*(["bucket_start"] if bucket_us else []), *group]
     by = f" group by {', '.join(keys)}" if keys else ""
     parts: list[str] = []
@@ -171,6 +187,49 @@ def _summed(name: str) -> str:
     return f"sum({name})::{MEASURES[name][0]}"
 
 
+def binned(
+    store: Store,
+    scope: Scope,
+    *,
+    group: Sequence[str] = (),
+    bucket_us: int | None = None,
+    origin_us: int = 0,
+    kind: str | None = None,
+    only: Only | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """SQL for rows of (bucket_start if `bucket_us`, group columns, bin, n), a row or more per bin, and its parameters.
+
+    Buckets are counted from `origin_us`, which must be a whole number of the finest grain the answer may come from.
+    """
+    parameters: dict[str, Any] = {}
+    condition, columns = _narrowed(scope.filters, kind, only, parameters)
+    fits = bucket_us if bucket_us is None or origin_us % bucket_us == 0 else _common_grain(bucket_us, origin_us)
+    plan = _planned(store, scope, LATENCY_CUBES, columns | set(group), fits)
+    groups = "".join(f"{column}, " for column in group)
+    listed = f"{'bucket_start, ' if bucket_us else ''}{groups}"
+    parts: list[str] = []
+    for number, segment in enumerate(plan.segments):
+        parameters[f"lo{number}"], parameters[f"hi{number}"] = segment.start_us, segment.end_us
+        raw = segment.grain is None
+        time = "started_at" if raw else "bucket"
+        bucket = ""
+        if bucket_us:
+            bucket = f"({time} - {origin_us}) // {bucket_us} * {bucket_us} + {origin_us} as bucket_start, "
+        parts.append(
+            f"select {bucket}{groups}{'duration_bin' if raw else 'bin'} as bin, {'count(*)' if raw else 'sum(n)'} as n "
+            f"from {plan.table('latency', segment)} where {time} >= $lo{number} and {time} < $hi{number}"
+            f"{' and duration_bin is not null' if raw else ''}{condition} "
+            f"group by {listed}{'duration_bin' if raw else 'bin'}"
+        )
+    return " union all ".join(parts), parameters
+
+
+def _common_grain(bucket_us: int, origin_us: int) -> int:
+    """The coarsest grain that divides both; 1 (operations only) when none does."""
+    fitting = [size for size in GRAINS_US.values() if bucket_us % size == 0 and origin_us % size == 0]
+    return max(fitting, default=1)
+
+
 def percentiles(
     store: Store,
     scope: Scope,
@@ -178,35 +237,18 @@ def percentiles(
     *,
     group: Sequence[str] = (),
     bucket_us: int | None = None,
+    origin_us: int = 0,
     kind: str | None = None,
+    only: Only | None = None,
 ) -> dict[tuple[Any, ...], tuple[int, ...]]:
     """Histogram bins at the quantiles: {(bucket if asked, *group): (count, bin, …)}; empty groups are absent."""
-    parameters: dict[str, Any] = {}
-    condition = conditions(scope.filters, parameters)
-    if kind is not None:
-        parameters["kind"] = kind
-        condition += " and kind = $kind"
-    columns = {column for column, _ in scope.filters.items()} | set(group)
-    plan = _planned(store, scope, LATENCY_CUBES, columns, bucket_us)
+    bins, parameters = binned(store, scope, group=group, bucket_us=bucket_us, origin_us=origin_us, kind=kind, only=only)
     keys = [*(["bucket_start"] if bucket_us else []), *group]
     listed = "".join(f"{key}, " for key in keys)
-    groups = "".join(f"{column}, " for column in group)
-    parts: list[str] = []
-    for number, segment in enumerate(plan.segments):
-        parameters[f"lo{number}"], parameters[f"hi{number}"] = segment.start_us, segment.end_us
-        raw = segment.grain is None
-        time = "started_at" if raw else "bucket"
-        bucket = f"{time} // {bucket_us} * {bucket_us} as bucket_start, " if bucket_us else ""
-        parts.append(
-            f"select {bucket}{groups}{'duration_bin' if raw else 'bin'} as bin, {'count(*)' if raw else 'sum(n)'} as n "
-            f"from {plan.table('latency', segment)} where {time} >= $lo{number} and {time} < $hi{number}"
-            f"{' and duration_bin is not null' if raw else ''}{condition} "
-            f"group by {listed}{'duration_bin' if raw else 'bin'}"
-        )
     over = f"partition by {', '.join(keys)}" if keys else ""
     ranks = ", ".join(f"min(bin) filter (running >= {quantile} * total - 1e-9)" for quantile in quantiles)
     rows = store.query(
-        f"with bins as (select {listed}bin, sum(n) as n from ({' union all '.join(parts)}) group by {listed}bin), "
+        f"with bins as (select {listed}bin, sum(n) as n from ({bins}) group by {listed}bin), "
         f"ranked as (select {listed}bin, sum(n) over ({over} order by bin) as running, "
         f"sum(n) over ({over}) as total from bins) "
         f"select {listed}max(total)::BIGINT, {ranks} from ranked{' group by ' + ', '.join(keys) if keys else ''}",
