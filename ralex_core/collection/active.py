@@ -31,14 +31,17 @@ _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt", "Gen
 """Exceptions that say somebody stopped waiting; by name, so that asyncio and trio are not imported for it."""
 
 # On Windows `monotonic` ticks every 16 ms; elsewhere it is the same clock as `perf_counter`, and quicker to read.
-_now = time.perf_counter_ns if sys.platform == "win32" else time.monotonic_ns
-_wall = time.time_ns
-_numbers = ids.counter()
+steady = time.perf_counter_ns if sys.platform == "win32" else time.monotonic_ns
+wall = time.time_ns
+numbers = ids.counter()
+"""Where operations get their numbers; another one in a forked process."""
+inherited = ids.parse_traceparent(os.environ.get("TRACEPARENT", ""))
+"""Trace and span of the process that started this one, when it named them: what has no parent here continues it."""
 
 
 def _after_fork_in_child() -> None:
-    global _numbers
-    _numbers = ids.counter()
+    global numbers
+    numbers = ids.counter()
 
 
 if hasattr(os, "register_at_fork"):
@@ -103,18 +106,20 @@ class ActiveOperation:
             if above is None:
                 above = current.get()
             if above is None:
-                self.trace = self.span = next(_numbers)
+                self.trace = self.span = next(numbers)
+                if inherited is not None:
+                    self.trace, self.parent = inherited
             elif isinstance(above, ActiveOperation):
                 self.trace = above.trace
-                self.span = next(_numbers)
+                self.span = next(numbers)
                 self.parent = above.span
             else:
                 self._continue(above)
             self.token = current.set(self)
         except Exception:
             guard.swallow("operation")
-        self.started_ns = _wall()
-        self.start_ns = _now()
+        self.started_ns = wall()
+        self.start_ns = steady()
         return self
 
     def __exit__(
@@ -123,10 +128,10 @@ class ActiveOperation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.end_ns = _now()
+        self.end_ns = steady()
         try:
             if error is not None:
-                self._failed(error)
+                fail(self.fields, error)
             token = self.token
             if token is not None:
                 self.token = None
@@ -244,7 +249,7 @@ class ActiveOperation:
             if isinstance(error, str):
                 self.fields.update(status="error", error_type=error)
             else:
-                self._failed(error)
+                fail(self.fields, error)
             if http_status is not None:
                 self.fields["http_status"] = http_status
             if self.end_ns:
@@ -256,7 +261,7 @@ class ActiveOperation:
     def first_token(self) -> Self:
         """The first part of a streamed answer arrived now; later calls change nothing."""
         if self.start_ns and "ttft_ms" not in self.fields:
-            self.fields["ttft_ms"] = (_now() - self.start_ns) / 1e6
+            self.fields["ttft_ms"] = (steady() - self.start_ns) / 1e6
         return self
 
     @property
@@ -278,23 +283,9 @@ class ActiveOperation:
 
     def _continue(self, traceparent: str) -> None:
         """Become a child of an operation elsewhere; with a malformed header, begin a trace."""
-        self.span = next(_numbers)
+        self.span = next(numbers)
         found = ids.parse_traceparent(traceparent)
         self.trace, self.parent = found or (self.span, None)
-
-    def _failed(self, error: BaseException) -> None:
-        kind = type(error)
-        fields = self.fields
-        if isinstance(error, SystemExit) and error.code in (None, 0):
-            return
-        fields["status"] = "cancelled" if kind.__name__ in _CANCELLED else "error"
-        module = kind.__module__
-        fields["error_type"] = kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
-        status: Any = getattr(error, "status_code", None)
-        if type(status) is int and 100 <= status <= 599:
-            fields.setdefault("http_status", status)
-        if default_recorder.error_messages:
-            fields["exception.message"] = str(error)[:1000]
 
     def _send_again(self) -> None:
         """What was recorded has changed: a higher revision replaces it."""
@@ -317,6 +308,21 @@ class ActiveOperation:
             )
         except Exception:
             guard.swallow("operation")
+
+
+def fail(fields: dict[str, Any], error: BaseException) -> None:
+    """Fill in what an exception says of the operation it ended: `status`, `error_type`, perhaps `http_status`."""
+    kind = type(error)
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        return
+    fields["status"] = "cancelled" if kind.__name__ in _CANCELLED else "error"
+    module = kind.__module__
+    fields["error_type"] = kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    status: Any = getattr(error, "status_code", None)
+    if type(status) is int and 100 <= status <= 599:
+        fields.setdefault("http_status", status)
+    if default_recorder.error_messages:
+        fields["exception.message"] = str(error)[:1000]
 
 
 _new = object.__new__

@@ -32,13 +32,19 @@ def trace_text(trace: int | str) -> str:
     return trace if isinstance(trace, str) else PREFIX + (trace * _SCATTER & _LOW_64).to_bytes(8, "big").hex()
 
 
+_HEX = frozenset("0123456789abcdef")
+_WIDTHS = (2, 32, 16, 2)
+
+
 def parse_traceparent(header: str) -> tuple[str, str] | None:
-    """Trace and span of a W3C `traceparent`; None when it is malformed or all zeros."""
-    parts = header.strip().lower().split("-")
-    if len(parts) < 4 or (len(parts[1]), len(parts[2])) != (32, 16):
+    """Trace and span of a W3C `traceparent`; None when it is malformed, of no valid version, or all zeros.
+
+    Versions after 00 may append parts of their own; those are not looked at.
+    """
+    parts = header.strip().lower().split("-", 4)
+    if len(parts) < 4 or any(len(part) != width for part, width in zip(parts, _WIDTHS, strict=False)):
         return None
-    try:
-        both = int(parts[1], 16), int(parts[2], 16)
-    except ValueError:
+    version, trace, span, flags = parts[:4]
+    if not _HEX.issuperset(version + trace + span + flags) or version == "ff" or (version == "00" and len(parts) > 4):
         return None
-    return (parts[1], parts[2]) if all(both) else None
+    return (trace, span) if trace.strip("0") and span.strip("0") else None

@@ -6,21 +6,127 @@ on twice is switching on once. See docs/instruments.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from ralex_core.collection.instrument.imports import forget, when_imported
-from ralex_core.collection.instrument.switch import Switch, all_off, switches
+from ralex_core.collection.instrument.switch import Switch, all_off, switch_on, switches
 
-__all__ = ["Switch", "all", "off", "on"]
+__all__ = ["Switch", "all", "asgi", "httpx", "off", "on", "psycopg", "requests", "sqlalchemy", "sqlite3", "subprocess"]
 
-_BY_MODULE: dict[str, Callable[[], object]] = {}
+SLOW_MS = 100.0
+"""A query that takes longer keeps a sample of its statement, with the literals left out."""
+
+
+def asgi(app: Any = None, *, traceparent: bool = True) -> Switch:
+    """Every request of an ASGI application, or without one of all Starlette and FastAPI applications.
+
+    FastAPI and Starlette are instrumented in place. Any other application is wrapped: serve what this returns,
+    `app = instrument.asgi(app)`. `traceparent=False` begins a trace of our own where a client names one.
+    """
+    from ralex_core.collection.instrument import asgi as library
+
+    if app is None:
+        return switch_on(
+            lambda switch: library.install_everywhere(switch, traceparent), "asgi", settings=(traceparent,)
+        )
+    return switch_on(
+        lambda switch: library.install(switch, app, traceparent),
+        "asgi",
+        settings=(traceparent,),
+        switch=library.AppSwitch("asgi", app, (traceparent,)),
+    )
+
+
+def httpx(client: Any = None, *, traceparent: bool | Collection[str] = True) -> Switch:
+    """Every request of a client, sync or async, or without one of all clients.
+
+    `traceparent` says who may be told of our trace: all hosts, none (False), or those named, with their subdomains.
+    """
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import httpx as library
+
+        library.install(switch, client, traceparent)
+
+    return switch_on(install, "httpx", target=client, settings=(_frozen(traceparent),))
+
+
+def requests(*, traceparent: bool | Collection[str] = True) -> Switch:
+    """Every request of all sessions, and of `requests.get` and its like. `traceparent` as with `httpx`."""
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import requests as library
+
+        library.install(switch, traceparent)
+
+    return switch_on(install, "requests", settings=(_frozen(traceparent),))
+
+
+def sqlalchemy(engine: Any = None, *, slow_ms: float = SLOW_MS) -> Switch:
+    """Every statement of an engine, sync or async, or without one of all engines."""
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import sqlalchemy as library
+
+        library.install(switch, engine, slow_ms)
+
+    return switch_on(install, "sqlalchemy", target=engine, settings=(slow_ms,))
+
+
+def sqlite3(*, slow_ms: float = SLOW_MS) -> Switch:
+    """Every statement on the connections that `sqlite3.connect` makes from here on."""
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import sqlite3 as library
+
+        library.install(switch, slow_ms)
+
+    return switch_on(install, "sqlite3", settings=(slow_ms,))
+
+
+def psycopg(*, slow_ms: float = SLOW_MS) -> Switch:
+    """Every statement of psycopg 3, sync and async, also on connections that are open already."""
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import psycopg as library
+
+        library.install(switch, slow_ms)
+
+    return switch_on(install, "psycopg", settings=(slow_ms,))
+
+
+def subprocess(*, programs: Collection[str] | None = None, traceparent: bool = True) -> Switch:
+    """Every program that is run, by `subprocess` or asyncio; or those named, such as `("git", "opencode run")`.
+
+    Programs get our trace in the environment variable `TRACEPARENT`, unless `traceparent` is False.
+    """
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import subprocess as library
+
+        library.install(switch, None if programs is None else frozenset(programs), traceparent)
+
+    settings = (None if programs is None else frozenset(programs), traceparent)
+    return switch_on(install, "subprocess", settings=settings)
+
+
+_BY_MODULE: dict[str, Callable[[], object]] = {
+    "starlette.applications": asgi,
+    "httpx": httpx,
+    "requests": requests,
+    "sqlalchemy.engine": sqlalchemy,
+    "sqlite3": sqlite3,
+    "psycopg": psycopg,
+    "subprocess": subprocess,
+}
 """Of every instrument that needs no target: the module whose import it waits for in `all`, and the function."""
 
 
 def all() -> None:
     """Every instrument: of the libraries that are loaded now, and of the others as soon as they are."""
-    for module, switch_on in _BY_MODULE.items():
-        when_imported(module, switch_on)
+    for module, instrument in _BY_MODULE.items():
+        when_imported(module, instrument)
 
 
 def off() -> None:
@@ -32,3 +138,7 @@ def off() -> None:
 def on() -> list[Switch]:
     """What is switched on."""
     return switches()
+
+
+def _frozen(traceparent: bool | Collection[str]) -> bool | frozenset[str]:
+    return traceparent if isinstance(traceparent, bool) else frozenset(traceparent)

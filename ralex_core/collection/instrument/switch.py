@@ -108,7 +108,8 @@ def switch_on(
     fails, what it did is undone, the failure is dealt with by the guard, and the switch returned is off.
     """
     with _lock:
-        switch = switch or Switch(name, target, settings)
+        if switch is None:
+            switch = Switch(name, target, settings)
         there = _switches.get(switch.key)
         if there is not None and there.settings == settings:
             return there
