@@ -38,6 +38,11 @@ class Decoded:
     reasons: list[str] = field(default_factory=list[str])
     unused: int = 0
 
+    @property
+    def received(self) -> int:
+        """Items of the request."""
+        return len(self.operations) + self.rejected + self.unused
+
     def reject(self, reason: str) -> None:
         """Count an item that is not taken."""
         self.rejected += 1

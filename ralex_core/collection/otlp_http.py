@@ -1,4 +1,4 @@
-"""The OTLP/HTTP doors `/v1/traces`, `/v1/logs`: what they acknowledge is committed."""
+"""The OTLP/HTTP doors `/v1/traces`, `/v1/logs` and `/v1/metrics`: what they acknowledge is committed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import orjson
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Request, Response
 
+from ralex_core.collection.metric_usage import MetricUsage, Plan
 from ralex_core.collection.otlp import Decoded, UnreadableRequest, decode_traces
 from ralex_core.collection.otlp_json import decode_json_traces
 from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
+from ralex_core.collection.otlp_metrics import DecodedMetrics, decode_json_metrics, decode_metrics
 from ralex_core.collection.request_body import (
     BodyBudget,
     BodyProblem,
@@ -27,7 +29,7 @@ from ralex_core.config import Settings
 from ralex_core.errors import IntakeFull, RalexError
 from ralex_core.model.operation import Operation
 from ralex_core.selfmetrics import SelfMetrics
-from ralex_core.storage.telemetry import WriteResult
+from ralex_core.storage.telemetry import Store, WriteResult
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DECODERS = 2
@@ -93,10 +95,29 @@ LOGS = Signal(
     decode_logs,
     decode_json_logs,
 )
+METRICS = Signal(
+    "/v1/metrics",
+    "data points",
+    "otlp_data_points",
+    "rejectedDataPoints",
+    "ExportMetricsServiceRequest",
+    "resourceMetrics",
+    decode_metrics,
+    decode_json_metrics,
+)
 
 
-def otlp_router(get_intake: Callable[[], TakesOperations], settings: Settings, metrics: SelfMetrics) -> APIRouter:
-    """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request."""
+def otlp_router(
+    get_intake: Callable[[], TakesOperations],
+    settings: Settings,
+    metrics: SelfMetrics,
+    get_store: Callable[[], Store] | None = None,
+) -> APIRouter:
+    """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request.
+
+    `get_store` gives the store the intake writes to; without it there is no door for metrics, which have to be
+    compared with what was counted before.
+    """
     router = APIRouter(tags=["OTLP"])
     reading = _Reading(settings)
     traces = _Door(TRACES, reading, get_intake, settings, metrics)
@@ -120,7 +141,22 @@ def otlp_router(get_intake: Callable[[], TakesOperations], settings: Settings, m
         """
         return await logs.receive(request)
 
-    for signal, route, summary in ((TRACES, export_traces, "OTLP traces"), (LOGS, export_logs, "OTLP logs")):
+    routes = [(TRACES, export_traces, "OTLP traces"), (LOGS, export_logs, "OTLP logs")]
+    if get_store is not None:
+        usage = MetricUsage(get_store, settings.retention_days)
+        counters = _MetricsDoor(METRICS, reading, get_intake, settings, metrics, usage)
+
+        async def export_metrics(request: Request) -> Response:
+            """Take the usage counters of coding assistants, as an OpenTelemetry exporter sends them.
+
+            Tokens and cost of sessions whose calls do not come in one by one become operations; other metrics are
+            counted at `/metrics` and not used. The answer comes after the commit. Sending a request again, in any
+            order and after a restart, counts nothing twice.
+            """
+            return await counters.receive(request)
+
+        routes.append((METRICS, export_metrics, "OTLP metrics"))
+    for signal, route, summary in routes:
         router.add_api_route(
             signal.path,
             route,
@@ -181,25 +217,31 @@ class _Door:
     async def _take(self, request: Request, content_type: str, encoding: str) -> tuple[Decoded, WriteResult]:
         reading = self._reading
         body = await read_body(request, max_bytes=reading.max_bytes, budget=reading.budget)
+        return await self._store(body, content_type, encoding)
+
+    async def _store(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, WriteResult]:
+        """Decode, submit and wait for the commit; gives back what the body holds of the budget."""
         size = len(body)
         try:
             decoded, future = await anyio.to_thread.run_sync(
-                self._submit, body, content_type, encoding, limiter=reading.decoders
+                self._submit, body, content_type, encoding, limiter=self._reading.decoders
             )
         finally:
-            reading.budget.give_back(size)
+            self._reading.budget.give_back(size)
         return decoded, await asyncio.wrap_future(future)
 
     def _submit(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
-        content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)
-        decode = self._signal.decode_json if content_type == JSON else self._signal.decode
-        decoded = decode(content, keep_content=self._keep_content)
+        decoded = self._decoded(body, content_type, encoding)
         return decoded, self._get_intake().submit(decoded.operations)
 
+    def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
+        content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)
+        decode = self._signal.decode_json if content_type == JSON else self._signal.decode
+        return decode(content, keep_content=self._keep_content)
+
     def _answer(self, content_type: str, decoded: Decoded, result: WriteResult) -> Response:
-        signal = self._signal
-        received = len(decoded.operations) + decoded.rejected + decoded.unused
+        signal, received = self._signal, decoded.received
         rejected = decoded.rejected + result.expired
         reasons = list(decoded.reasons)
         if result.expired:
@@ -224,6 +266,43 @@ class _Door:
         if content_type == PROTOBUF:
             return Response(_rpc_status(code, message), status, headers, PROTOBUF)
         return Response(orjson.dumps({"code": code, "message": message}), status, headers, JSON)
+
+
+class _MetricsDoor(_Door):
+    """Requests one after the other: what one counts, the next must know. Assistants send one a minute."""
+
+    def __init__(
+        self,
+        signal: Signal,
+        reading: _Reading,
+        get_intake: Callable[[], TakesOperations],
+        settings: Settings,
+        metrics: SelfMetrics,
+        usage: MetricUsage,
+    ) -> None:
+        super().__init__(signal, reading, get_intake, settings, metrics)
+        self._usage = usage
+        self._plan: Plan | None = None
+        self._turn = asyncio.Lock()
+
+    async def _store(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, WriteResult]:
+        async with self._turn:
+            self._plan = None
+            try:
+                taken = await super()._store(body, content_type, encoding)
+            except BaseException:
+                if self._plan is not None:
+                    self._usage.forget(self._plan)
+                raise
+            if self._plan is not None:
+                self._usage.keep(self._plan)
+            return taken
+
+    def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
+        decoded = super()._decoded(body, content_type, encoding)
+        if isinstance(decoded, DecodedMetrics):
+            self._plan = self._usage.plan(decoded)
+        return decoded
 
 
 def _rpc_status(code: int, message: str) -> bytes:

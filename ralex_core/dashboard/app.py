@@ -76,7 +76,9 @@ def create_app(runtime: Host) -> FastAPI:
         app.include_router(make(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router):
         app.include_router(make(site), prefix=API)
-    app.include_router(otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics))
+    app.include_router(
+        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
+    )
     app.include_router(probes_router(site))
     app.include_router(pages_router(site))
     _add_files_and_docs(app, site)

@@ -22,6 +22,8 @@ LOSSES: tuple[tuple[str, str], ...] = (
     ("intake_refused_operations_total", "Operations refused because the queue was full"),
     ("native_records_rejected_total", "Records the native door rejected"),
     ("otlp_spans_rejected_total", "Spans the OTLP door rejected"),
+    ("otlp_log_records_rejected_total", "Log records the OTLP door rejected"),
+    ("otlp_data_points_rejected_total", "Data points the OTLP door rejected"),
     ("otlp_refused_requests_total", "OTLP requests told to come again"),
     ("commit_failures_total", "Batches that could not be stored"),
     ("http_refused_total", "Requests refused by host, origin or token"),

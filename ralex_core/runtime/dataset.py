@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ralex_core.clock import Clock
 from ralex_core.collection.intake import Intake
+from ralex_core.collection.joining import Joining
 from ralex_core.config import Settings
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
@@ -36,6 +37,7 @@ class DataSet:
         )
         self.writer = BatchWriter(self.store, queue_operations=settings.queue_operations, metrics=metrics)
         self.intake = Intake(book, self.writer, settings, metrics)
+        self.writer.on_commit(Joining(self.store, self.writer.submit, metrics))
         if on_commit is not None:
             self.writer.on_commit(on_commit(self))
         self.writer.start()

@@ -6,6 +6,7 @@ import json
 import re
 
 from ralex_core.collection import semconv
+from ralex_core.collection.metric_rules import METRICS
 from ralex_core.collection.otlp_events import EVENTS
 from ralex_core.collection.otlp_json import decode_json_traces
 from tests.support.repository import ROOT
@@ -35,6 +36,13 @@ def test_every_hint_operation_prefix_and_event_is_documented() -> None:
 
 def test_every_event_that_is_used_is_documented() -> None:
     assert [name for name in EVENTS if f"`{name}`" not in PAGE] == []
+
+
+def test_every_metric_that_is_used_is_documented_with_its_kinds() -> None:
+    for name, rule in METRICS.items():
+        (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
+        told = {*rule.kind, *rule.parts, *rule.ignored} - {"", "completion"}
+        assert [word for word in told if f"`{word}`" not in row] == []
 
 
 def test_the_example_to_send_by_hand_is_one_that_is_taken() -> None:
