@@ -10,7 +10,7 @@ HELP: dict[str, str] = {
     "otlp_requests_total": "Requests to the OTLP door.",
     "otlp_spans_total": "Spans taken or rejected by the OTLP door.",
     "otlp_spans_rejected_total": "Spans the OTLP door could not store.",
-    "otlp_refused_requests_total": "OTLP requests answered with an error: unreadable, too large, or to come again later.",
+    "otlp_refused_requests_total": "OTLP requests that were unreadable, too large, or told to come again later.",
     "otlp_log_records_total": "Log records received by the OTLP door.",
     "otlp_log_records_rejected_total": "Log records the OTLP door could not store.",
     "otlp_log_records_unused_total": "Log records that say nothing that is used.",
