@@ -9,10 +9,10 @@ import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ralex_core.errors import ConfigError
@@ -57,6 +57,82 @@ class ApdexTargets(BaseModel):
         """The target of a kind; one that has none is held to that of tasks."""
         found = getattr(self, kind, None) if kind in type(self).model_fields else None
         return self.task if found is None else float(found)
+
+
+class Threshold(BaseModel):
+    """When a resource is in trouble. A level is raised when the reading was at it or above for `for_s`, and taken back
+    when it was more than `margin` below for `clear_s`: what moves about in between changes nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warn: float = Field(gt=0, description="Level from which it is worth knowing.")
+    critical: float = Field(gt=0, description="Level from which work suffers.")
+    margin: float = Field(gt=0, description="How far below a level it must fall to be under it again.")
+    for_s: float = Field(ge=0, description="Seconds at a level or above before it counts.")
+    clear_s: float = Field(ge=0, description="Seconds below before it is over.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Threshold:
+        if not self.margin < self.warn <= self.critical:
+            raise ValueError(f"margin ({self.margin}) < warn ({self.warn}) ≤ critical ({self.critical}) must hold")
+        return self
+
+
+def _threshold(warn: float, critical: float, margin: float, seconds: float) -> Threshold:
+    return Threshold(warn=warn, critical=critical, margin=margin, for_s=seconds, clear_s=seconds)
+
+
+class Thresholds(BaseModel):
+    """One threshold per resource. What a setting leaves out of one stays as it is here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpu: Threshold = Field(default=_threshold(0.85, 0.95, 0.05, 60), description="CPU in use ÷ CPU there is")
+    load: Threshold = Field(default=_threshold(1.5, 3.0, 0.3, 120), description="load average of a minute ÷ cores")
+    throttling: Threshold = Field(
+        default=_threshold(0.25, 0.5, 0.1, 60), description="periods in which a container used up its CPU quota ÷ all"
+    )
+    memory: Threshold = Field(default=_threshold(0.85, 0.95, 0.03, 30), description="memory in use ÷ memory there is")
+    swap: Threshold = Field(default=_threshold(0.5, 0.8, 0.1, 60), description="swap in use ÷ swap there is")
+    disk: Threshold = Field(
+        default=_threshold(0.85, 0.95, 0.02, 60), description="use of the file system that holds the data directory"
+    )
+    open_files: Threshold = Field(
+        default=_threshold(0.7, 0.9, 0.1, 30), description="open files ÷ limit, of the machine or of the monitor"
+    )
+    gpu_memory: Threshold = Field(
+        default=_threshold(0.9, 0.97, 0.03, 60), description="GPU memory in use ÷ there is, of the fullest GPU"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, given: Any) -> Any:
+        """A threshold that is given in part keeps the rest of its defaults."""
+        if not isinstance(given, dict):
+            return given
+        completed: dict[str, Any] = dict(cast("dict[str, Any]", given))
+        for name, part in completed.items():
+            known = cls.model_fields.get(name)
+            if known is not None and isinstance(part, dict):
+                completed[name] = {**known.default.model_dump(), **part}
+        return completed
+
+
+WATCHED_PROGRAMS = (
+    "claude",
+    "codex",
+    "gemini",
+    "opencode",
+    "aider",
+    "ralex",
+    "copilot",
+    "cursor-agent",
+    "goose",
+    "qwen",
+    "litellm",
+    "ollama",
+    "llama-server",
+)
 
 
 def default_home() -> Path:
@@ -124,6 +200,20 @@ class Settings(BaseSettings):
         default=2.0,
         ge=0.5,
         description="Seconds between samples of host and process resources.",
+    )
+    watch_processes: tuple[str, ...] = Field(
+        default=WATCHED_PROGRAMS,
+        max_length=100,
+        description="Programs whose processes are measured, with all they start.",
+    )
+    watch_pids: tuple[int, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Processes to measure as well, by pid, until they end.",
+    )
+    thresholds: Thresholds = Field(
+        default=Thresholds(),
+        description="When a resource is in trouble, see [Resources](resources.md#thresholds).",
     )
 
     apdex_ms: ApdexTargets = Field(

@@ -15,6 +15,8 @@ class CgroupMemory:
 
     used: int
     limit: int
+    oom_kills: int | None = None
+    """Processes killed so far for want of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class CgroupCpu:
 
     used_s: float
     cores: float
+    periods: int | None = None
+    """The scheduler's periods so far in which the group ran, and those in which it used up its quota."""
+    throttled_periods: int | None = None
+    throttled_s: float | None = None
+    """How long its threads were held back so far, over all cores."""
 
 
 class Cgroup:
@@ -47,15 +54,19 @@ class Cgroup:
         if limit is None or current is None:
             return None
         droppable = _fields(path / "memory.stat").get("inactive_file", 0)
-        return CgroupMemory(max(0, current - droppable), limit)
+        return CgroupMemory(max(0, current - droppable), limit, _fields(path / "memory.events").get("oom_kill"))
 
     def cpu(self) -> CgroupCpu | None:
         """CPU under the tightest limit; None without one."""
         path = self._cpu_path
         if path is None:
             return None
-        cores, used_us = _cores(path / "cpu.max"), _fields(path / "cpu.stat").get("usage_usec")
-        return None if cores is None or used_us is None else CgroupCpu(used_us / 1e6, cores)
+        cores, told = _cores(path / "cpu.max"), _fields(path / "cpu.stat")
+        used_us, throttled_us = told.get("usage_usec"), told.get("throttled_usec")
+        if cores is None or used_us is None:
+            return None
+        held_back_s = None if throttled_us is None else throttled_us / 1e6
+        return CgroupCpu(used_us / 1e6, cores, told.get("nr_periods"), told.get("nr_throttled"), held_back_s)
 
 
 def _chain(root: Path, membership: Path) -> list[Path]:

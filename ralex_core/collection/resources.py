@@ -7,16 +7,13 @@ machine has. Rates are between two readings, so the first reading gives no sampl
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
-
-import psutil
+from typing import Generic, NamedTuple, TypeVar
 
 from ralex_core.clock import Clock
-from ralex_core.collection.cgroup import Cgroup, CgroupCpu, CgroupMemory
+from ralex_core.collection.cgroup import CgroupCpu, CgroupMemory
+from ralex_core.collection.readings import CpuTimes, Flow, Readings, Usage
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.telemetry import ResourceSample
 
@@ -28,106 +25,6 @@ _FIRST_AFTER_S = 0.25
 T = TypeVar("T")
 
 
-class CpuTimes(NamedTuple):
-    """Seconds since boot over all cores; `total` includes idling."""
-
-    busy_s: float
-    total_s: float
-
-
-class Usage(NamedTuple):
-    used: int
-    total: int
-
-
-class Flow(NamedTuple):
-    """Bytes since boot, in and out: read and written, or received and sent."""
-
-    inward: int
-    outward: int
-
-
-class Readings(Protocol):
-    """Where figures come from. Every method may raise; None is not known here."""
-
-    def cpu(self) -> CpuTimes: ...
-    def cores(self) -> int: ...
-    def load_1m(self) -> float | None: ...
-    def memory(self) -> Usage: ...
-    def swap_used(self) -> int: ...
-    def disk(self) -> Usage: ...
-    def disk_flow(self) -> Flow | None: ...
-    def network_flow(self) -> Flow | None: ...
-    def process_cpu_s(self) -> float: ...
-    def process_rss(self) -> int: ...
-    def process_open_files(self) -> int | None: ...
-    def process_threads(self) -> int: ...
-    def cgroup_memory(self) -> CgroupMemory | None: ...
-    def cgroup_cpu(self) -> CgroupCpu | None: ...
-
-
-class SystemReadings:
-    """This machine and this process, read with psutil. `disk_path` chooses the file system: the one data is kept on."""
-
-    def __init__(self, disk_path: Path, cgroup: Cgroup | None = None) -> None:
-        self._disk_path = str(disk_path)
-        self._process = psutil.Process()
-        self._cgroup = cgroup or Cgroup()
-
-    def cpu(self) -> CpuTimes:
-        times = psutil.cpu_times()
-        # Guest time is already part of user time on Linux; waiting for a disk leaves the core idle.
-        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        return CpuTimes(total - times.idle - getattr(times, "iowait", 0.0), total)
-
-    def cores(self) -> int:
-        return psutil.cpu_count() or 1
-
-    def load_1m(self) -> float | None:
-        return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-    def memory(self) -> Usage:
-        memory = psutil.virtual_memory()
-        return Usage(memory.total - memory.available, memory.total)
-
-    def swap_used(self) -> int:
-        return psutil.swap_memory().used
-
-    def disk(self) -> Usage:
-        disk = psutil.disk_usage(self._disk_path)
-        return Usage(disk.used, disk.total)
-
-    def disk_flow(self) -> Flow | None:
-        counters = psutil.disk_io_counters()
-        return Flow(counters.read_bytes, counters.write_bytes) if counters else None
-
-    def network_flow(self) -> Flow | None:
-        """All interfaces but the loopback, on which the monitor talks to itself."""
-        cards = [card for name, card in psutil.net_io_counters(pernic=True).items() if not _is_loopback(name)]
-        if not cards:
-            return None
-        return Flow(sum(card.bytes_recv for card in cards), sum(card.bytes_sent for card in cards))
-
-    def process_cpu_s(self) -> float:
-        times = self._process.cpu_times()
-        return times.user + times.system
-
-    def process_rss(self) -> int:
-        return self._process.memory_info().rss
-
-    def process_open_files(self) -> int | None:
-        return self._process.num_fds() if hasattr(self._process, "num_fds") else None
-
-    def process_threads(self) -> int:
-        return self._process.num_threads()
-
-    def cgroup_memory(self) -> CgroupMemory | None:
-        return self._cgroup.memory()
-
-    def cgroup_cpu(self) -> CgroupCpu | None:
-        return self._cgroup.cpu()
-
-
 class _Moment(NamedTuple):
     """What rates are calculated from."""
 
@@ -137,6 +34,7 @@ class _Moment(NamedTuple):
     process_cpu_s: float | None
     disk: Flow | None
     network: Flow | None
+    oom_kills: int | None
 
 
 class ResourceSampler:
@@ -153,31 +51,35 @@ class ResourceSampler:
         """Read everything. None on the first call, when no time has passed, and when a figure every sample needs cannot
         be read; a figure that may be missing is None in the sample. Never raises for a failed reading."""
         read, source = self._read, self._readings
+        group = read("cgroup_memory", source.cgroup_memory)
+        cores = read("cores", source.cores)
         now = _Moment(
             self._clock.monotonic(),
             read("cpu", source.cpu),
-            self._group_cpu(),
+            self._group_cpu(cores),
             read("process_cpu", source.process_cpu_s),
             read("disk_io", source.disk_flow),
             read("network", source.network_flow),
+            None if group is None else group.oom_kills,
         )
         before, self._before = self._before, now
         if before is None or now.at_s <= before.at_s:
             return None
         elapsed = now.at_s - before.at_s
         cpu = _cpu_ratio(before, now, elapsed)
-        memory, disk, swap = self._memory(), read("disk", source.disk), read("swap", source.swap_used)
+        memory, disk, swap = self._memory(group), read("disk", source.disk), read("swap", source.swap)
         process_cpu = _process_ratio(before, now, elapsed)
         rss, threads = read("process_rss", source.process_rss), read("process_threads", source.process_threads)
         if cpu is None or memory is None or disk is None or process_cpu is None or rss is None or threads is None:
             return None
+        files, own_files = read("open_files", source.open_files), read("process_open_files", source.process_open_files)
         return ResourceSample(
             sampled_at=self._clock.now_us(),
             cpu_ratio=cpu,
             load_1m=read("load", source.load_1m),
             memory_used_bytes=memory.used,
             memory_total_bytes=memory.total,
-            swap_used_bytes=swap,
+            swap_used_bytes=None if swap is None else swap.used,
             disk_used_bytes=disk.used,
             disk_total_bytes=disk.total,
             disk_read_bytes_s=_rate(before.disk, now.disk, 0, elapsed),
@@ -186,22 +88,31 @@ class ResourceSampler:
             net_sent_bytes_s=_rate(before.network, now.network, 1, elapsed),
             process_cpu_ratio=process_cpu,
             process_rss_bytes=rss,
-            process_open_files=read("process_open_files", source.process_open_files),
+            process_open_files=None if own_files is None else own_files.used,
             process_threads=threads,
+            cores=cores if now.group_cpu is None else now.group_cpu.cores,
+            iowait_ratio=_share(before.cpu, now.cpu, "iowait_s"),
+            steal_ratio=_share(before.cpu, now.cpu, "steal_s"),
+            busiest_core_ratio=_busiest(before.cpu, now.cpu),
+            throttled_ratio=_throttled(before.group_cpu, now.group_cpu),
+            throttled_s_per_s=_held_back(before.group_cpu, now.group_cpu, elapsed),
+            oom_kills=_increase(before.oom_kills, now.oom_kills),
+            swap_total_bytes=None if swap is None else swap.total,
+            open_files=None if files is None else files.used,
+            open_files_limit=None if files is None else files.limit,
+            process_open_files_limit=None if own_files is None else own_files.limit,
         )
 
-    def _memory(self) -> Usage | None:
+    def _memory(self, group: CgroupMemory | None) -> Usage | None:
         """The machine's memory, or the container's when that is the tighter limit."""
         machine = self._read("memory", self._readings.memory)
-        group = self._read("cgroup_memory", self._readings.cgroup_memory)
         if group is None or (machine is not None and group.limit >= machine.total):
             return machine
         return Usage(group.used, group.limit)
 
-    def _group_cpu(self) -> CgroupCpu | None:
+    def _group_cpu(self, cores: int | None) -> CgroupCpu | None:
         """The container's CPU, when it may use fewer cores than there are."""
         group = self._read("cgroup_cpu", self._readings.cgroup_cpu)
-        cores = None if group is None else self._read("cores", self._readings.cores)
         return None if group is None or (cores is not None and group.cores >= cores) else group
 
     def _read(self, name: str, reading: Callable[[], T]) -> T | None:
@@ -219,21 +130,21 @@ class ResourceSampler:
         return value
 
 
-class ResourceSampling:
-    """Samples at an interval in a thread of its own and hands each sample on."""
+class Sampling(Generic[T]):
+    """Takes something at an interval in a thread of its own and hands it on; None is nothing to hand on."""
 
     def __init__(
         self,
-        sampler: ResourceSampler,
+        take: Callable[[], T | None],
         interval_s: float,
-        on_sample: Callable[[ResourceSample], object],
+        hand_on: Callable[[T], object],
         *,
         first_after_s: float = _FIRST_AFTER_S,
     ) -> None:
-        self._sampler = sampler
+        self._take = take
         self._interval_s = interval_s
         self._first_after_s = min(first_after_s, interval_s)
-        self._on_sample = on_sample
+        self._receiver = hand_on
         self._stop = threading.Event()
         self._tried = threading.Event()
         self._thread: threading.Thread | None = None
@@ -264,19 +175,19 @@ class ResourceSampling:
         self._thread = None
 
     def _run(self) -> None:
-        self._sampler.sample()
+        self._take()
         wait_s = self._first_after_s
         while not self._stop.wait(wait_s):
             wait_s = self._interval_s
-            sample = self._sampler.sample()
-            if sample is not None and not self._stop.is_set():
-                self._hand_on(sample)
+            taken = self._take()
+            if taken is not None and not self._stop.is_set():
+                self._hand_on(taken)
             self._tried.set()
 
-    def _hand_on(self, sample: ResourceSample) -> None:
+    def _hand_on(self, taken: T) -> None:
         """The boundary to whoever takes samples: a full disk there must not end the sampling here."""
         try:
-            self._on_sample(sample)
+            self._receiver(taken)
         except Exception:
             _log.exception("A resource sample could not be handed on; sampling goes on.")
 
@@ -310,5 +221,45 @@ def _clamped(ratio: float) -> float:
     return min(1.0, max(0.0, ratio))
 
 
-def _is_loopback(name: str) -> bool:
-    return name in ("lo", "lo0") or name.startswith("Loopback")
+def _share(before: CpuTimes | None, now: CpuTimes | None, part: str) -> float | None:
+    """Part of all cores' time, 0–1."""
+    if before is None or now is None or now.total_s <= before.total_s:
+        return None
+    old, new = getattr(before, part), getattr(now, part)
+    return None if old is None or new is None else _clamped((new - old) / (now.total_s - before.total_s))
+
+
+def _busiest(before: CpuTimes | None, now: CpuTimes | None) -> float | None:
+    """CPU in use of the busiest core, 0–1; None when cores were switched on or off in between."""
+    if before is None or now is None or len(before.cores) != len(now.cores):
+        return None
+    shares = [
+        (new.busy_s - old.busy_s) / (new.total_s - old.total_s)
+        for old, new in zip(before.cores, now.cores, strict=True)
+        if new.total_s > old.total_s
+    ]
+    return _clamped(max(shares)) if shares else None
+
+
+def _throttled(before: CgroupCpu | None, now: CgroupCpu | None) -> float | None:
+    """Share of the scheduler's periods that used up the quota; a group that rested has none, and was not throttled."""
+    if before is None or now is None:
+        return None
+    periods, throttled = (
+        _increase(before.periods, now.periods),
+        _increase(before.throttled_periods, now.throttled_periods),
+    )
+    if periods is None or throttled is None:
+        return None
+    return _clamped(throttled / periods) if periods else 0.0
+
+
+def _held_back(before: CgroupCpu | None, now: CgroupCpu | None, elapsed: float) -> float | None:
+    if before is None or now is None or before.throttled_s is None or now.throttled_s is None:
+        return None
+    return max(0.0, now.throttled_s - before.throttled_s) / elapsed
+
+
+def _increase(before: int | None, now: int | None) -> int | None:
+    """What a counter grew by; None when it is not there or has started over."""
+    return None if before is None or now is None or now < before else now - before

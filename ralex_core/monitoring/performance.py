@@ -13,26 +13,22 @@ telemetry store by the same questions as every page.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.monitoring.recent import GroupFigures, Key, RecentOperations
+from ralex_core.monitoring.resource_monitor import ResourceMonitor
 
 if TYPE_CHECKING:
-    from ralex_core.collection.resources import Readings
     from ralex_core.model.operation import Operation
     from ralex_core.model.window import Scope
     from ralex_core.monitoring.comparison import Comparison
     from ralex_core.monitoring.latency import Summaries
     from ralex_core.monitoring.load import Load
     from ralex_core.monitoring.trends import Trend
-    from ralex_core.selfmetrics import SelfMetrics
-    from ralex_core.storage.telemetry import ResourceSample, Store
+    from ralex_core.storage.telemetry import Store
 
 WINDOW_S = 900
 """The window of every figure: the last 15 minutes, as the live overview shows."""
@@ -132,84 +128,6 @@ class MetricsCollector:
         }
 
 
-class ResourceMonitor:
-    """Host and process resources, sampled in a thread while started."""
-
-    def __init__(
-        self,
-        clock: Clock | None = None,
-        *,
-        interval_s: float = 2.0,
-        window_s: int = WINDOW_S,
-        disk_path: Path | None = None,
-        readings: Readings | None = None,
-        on_sample: Callable[[ResourceSample], object] | None = None,
-        metrics: SelfMetrics | None = None,
-    ) -> None:
-        """`disk_path` chooses the file system that is watched (default: the working directory's); `on_sample` gets
-        every sample, on the sampling thread; `readings` replaces the machine as the source."""
-        # psutil is loaded here and not with the module: a program that only tracks operations does not need it.
-        from ralex_core.collection.resources import ResourceSampler, ResourceSampling, SystemReadings
-
-        self._window_s = window_s
-        self._on_sample = on_sample
-        self._samples: deque[ResourceSample] = deque(maxlen=max(1, int(window_s / interval_s)))
-        self._lock = threading.Lock()
-        source = readings or SystemReadings(disk_path or Path())
-        sampler = ResourceSampler(clock or SystemClock(), source, metrics)
-        self._sampling = ResourceSampling(sampler, interval_s, self._take)
-        self._wait_s = interval_s + 2.0
-
-    @property
-    def latest(self) -> ResourceSample | None:
-        """The last sample; None before the first."""
-        with self._lock:
-            return self._samples[-1] if self._samples else None
-
-    async def start(self) -> None:
-        """Begin to sample; the first sample comes a quarter of a second later."""
-        self._sampling.start()
-
-    async def stop(self) -> None:
-        """End the sampling thread. What was sampled stays readable."""
-        await asyncio.to_thread(self._sampling.stop)
-
-    async def get_metrics(self) -> dict[str, Any]:
-        """{"sampled_at", "host": {…}, "process": {…}, "window": {"samples", means and maxima of CPU and memory}}.
-
-        Ratios are 0–1 (the process's CPU in cores), rates per second. Right after the start it waits for the first
-        sample; while never started, "host" and "process" are None.
-        """
-        if self.latest is None and self._sampling.running:
-            await asyncio.to_thread(self._sampling.wait_for_first, self._wait_s)
-        with self._lock:
-            samples = list(self._samples)
-        if not samples:
-            return {"sampled_at": None, "host": None, "process": None, "window": {"samples": 0}}
-        last = samples[-1]
-        cpu = [sample.cpu_ratio for sample in samples]
-        memory = [sample.memory_used_bytes for sample in samples]
-        return {
-            "sampled_at": _iso(last.sampled_at),
-            "host": _host(last),
-            "process": _process(last),
-            "window": {
-                "samples": len(samples),
-                "mean_cpu_ratio": sum(cpu) / len(cpu),
-                "max_cpu_ratio": max(cpu),
-                "mean_memory_used_bytes": sum(memory) // len(memory),
-                "max_memory_used_bytes": max(memory),
-                "max_process_rss_bytes": max(sample.process_rss_bytes for sample in samples),
-            },
-        }
-
-    def _take(self, sample: ResourceSample) -> None:
-        with self._lock:
-            self._samples.append(sample)
-        if self._on_sample is not None:
-            self._on_sample(sample)
-
-
 class PerformanceMonitor:
     """Response times, resources and the performance of what is called, over the last 15 minutes."""
 
@@ -219,25 +137,14 @@ class PerformanceMonitor:
         *,
         clock: Clock | None = None,
         window_s: int = WINDOW_S,
-        resource_interval_s: float = 2.0,
-        disk_path: Path | None = None,
-        readings: Readings | None = None,
-        on_resource_sample: Callable[[ResourceSample], object] | None = None,
-        metrics: SelfMetrics | None = None,
+        resources: ResourceMonitor | None = None,
     ) -> None:
-        """With a store, response times and API performance are read from it; without, from what `record` is given."""
+        """With a store, response times and API performance are read from it; without, from what `record` is given.
+        `resources` replaces the `ResourceMonitor` that watches this machine with its defaults."""
         clock = clock or SystemClock()
         self._store = store
         self.metrics_collector = MetricsCollector(clock, window_s=window_s, store=store)
-        self.resource_monitor = ResourceMonitor(
-            clock,
-            interval_s=resource_interval_s,
-            window_s=window_s,
-            disk_path=disk_path,
-            readings=readings,
-            on_sample=on_resource_sample,
-            metrics=metrics,
-        )
+        self.resource_monitor = resources or ResourceMonitor(clock, window_s=window_s)
         self.response_tracker = ResponseTimeTracker(clock, window_s=window_s, store=store)
 
     async def start_monitoring(self) -> None:
@@ -366,31 +273,6 @@ def _answering(group: GroupFigures) -> dict[str, Any]:
         "input_tokens": group.input_tokens,
         "output_tokens": group.output_tokens,
         "output_tokens_per_s": group.output_tokens_per_s,
-    }
-
-
-def _host(sample: ResourceSample) -> dict[str, Any]:
-    return {
-        "cpu_ratio": sample.cpu_ratio,
-        "load_1m": sample.load_1m,
-        "memory_used_bytes": sample.memory_used_bytes,
-        "memory_total_bytes": sample.memory_total_bytes,
-        "swap_used_bytes": sample.swap_used_bytes,
-        "disk_used_bytes": sample.disk_used_bytes,
-        "disk_total_bytes": sample.disk_total_bytes,
-        "disk_read_bytes_s": sample.disk_read_bytes_s,
-        "disk_write_bytes_s": sample.disk_write_bytes_s,
-        "net_received_bytes_s": sample.net_received_bytes_s,
-        "net_sent_bytes_s": sample.net_sent_bytes_s,
-    }
-
-
-def _process(sample: ResourceSample) -> dict[str, Any]:
-    return {
-        "cpu_ratio": sample.process_cpu_ratio,
-        "rss_bytes": sample.process_rss_bytes,
-        "open_files": sample.process_open_files,
-        "threads": sample.process_threads,
     }
 
 

@@ -19,15 +19,16 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.errors import ConfigError
 from ralex_core.monitoring.performance import PerformanceMonitor
+from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
 from ralex_core.runtime.demo import TELEMETRY_FILE, Demo, discard
 from ralex_core.runtime.import_jobs import ImportJobs, Job
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.backup import BackupReport, backup
-from ralex_core.storage.queries import is_empty
+from ralex_core.storage.queries import is_empty, last_states
 from ralex_core.storage.state import StateStore
-from ralex_core.storage.telemetry import ResourceSample, Store
+from ralex_core.storage.telemetry import ResourceRecord, ResourceSample, Store
 from ralex_core.storage.writer import BatchWriter, CommitListener
 from ralex_core.zone import zone_of
 
@@ -67,14 +68,8 @@ class Runtime:
             self.jobs = ImportJobs(self.data.intake, self.state, settings.quarantine_dir, self.clock)
             self.jobs.start()
             undo.callback(self.jobs.close)
-            self.monitor = PerformanceMonitor(
-                self.data.store,
-                clock=self.clock,
-                resource_interval_s=settings.resource_interval_s,
-                disk_path=settings.home,
-                on_resource_sample=self._take_sample,
-                metrics=self.metrics,
-            )
+            self.resources = self._resource_monitor()
+            self.monitor = PerformanceMonitor(self.data.store, clock=self.clock, resources=self.resources)
             asyncio.run(self.monitor.start_monitoring())
             undo.callback(lambda: asyncio.run(self.monitor.stop_monitoring()))
             if settings.follow_logs:
@@ -208,14 +203,28 @@ class Runtime:
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
-    def latest_resources(self) -> ResourceSample | None:
-        return self.monitor.resource_monitor.latest
+    def _resource_monitor(self) -> ResourceMonitor:
+        settings = self.settings
+        return ResourceMonitor(
+            self.clock,
+            interval_s=settings.resource_interval_s,
+            disk_path=settings.home,
+            on_records=self._take_records,
+            metrics=self.metrics,
+            thresholds=settings.thresholds,
+            watch_processes=settings.watch_processes,
+            watch_pids=settings.watch_pids,
+            stored_states=last_states(self.data.store),
+        )
 
-    def _take_sample(self, sample: ResourceSample) -> None:
-        self.data.writer.submit_resources([sample])
+    def latest_resources(self) -> ResourceSample | None:
+        return self.resources.latest
+
+    def _take_records(self, records: Sequence[ResourceRecord]) -> None:
+        self.data.writer.submit_resources(records)
         shown = self._shown()
-        if shown is not self.data:
-            shown.writer.submit_resources([sample])
+        if shown is not self.data:  # the demo's overview shows this machine; its processes are in the real store
+            shown.writer.submit_resources([record for record in records if isinstance(record, ResourceSample)])
 
     def backup(self, target: Path) -> BackupReport:
         """Write a backup between two commits; operations keep queueing meanwhile."""

@@ -15,6 +15,7 @@ from ralex_core.clock import ManualClock
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import Scope, Window
 from ralex_core.monitoring import PerformanceMonitor
+from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.operations import T0
 
@@ -67,7 +68,7 @@ async def test_response_time_tracking(where: str, tmp_path: Path) -> None:
     """Every operation is tracked, and what is answered is what an exact calculation over all of them gives."""
     clock, operations = ManualClock(T0), work(5000)
     store = DuckDBStore(tmp_path / "t.duckdb", clock=clock) if where == "with a store" else None
-    monitor = PerformanceMonitor(store, clock=clock, disk_path=tmp_path)
+    monitor = PerformanceMonitor(store, clock=clock, resources=ResourceMonitor(clock, disk_path=tmp_path))
     await monitor.start_monitoring()
     try:
         if store is None:
@@ -95,7 +96,8 @@ async def test_response_time_tracking(where: str, tmp_path: Path) -> None:
 async def test_resource_usage_monitoring(tmp_path: Path) -> None:
     """Host and process are sampled continuously while the monitor runs, with the figures the system itself gives."""
     samples: list[object] = []
-    monitor = PerformanceMonitor(disk_path=tmp_path, resource_interval_s=0.05, on_resource_sample=samples.append)
+    resources = ResourceMonitor(disk_path=tmp_path, interval_s=0.05, on_records=samples.extend)
+    monitor = PerformanceMonitor(resources=resources)
     await monitor.start_monitoring()
     try:
         first = (await monitor.collect_metrics())["resource_usage"]

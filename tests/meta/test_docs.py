@@ -13,7 +13,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from ralex_core.cli.app import app as cli_app
-from ralex_core.config import Settings, load_settings
+from ralex_core.config import Settings, Threshold, Thresholds, load_settings
 from ralex_core.model.operation import Operation
 from tests.support.repository import ROOT, markdown_files
 from tests.support.server import environment, running
@@ -39,8 +39,12 @@ def shown_default(name: str, field: FieldInfo) -> str:
             f"{tier.name} ≤ ${tier.max_usd_per_mtok.normalize():f}" if tier.max_usd_per_mtok else tier.name
             for tier in field.default
         )
-    if field.default is None:
+    if name == "thresholds":
+        return "see there"
+    if field.default is None or field.default == ():
         return "none"
+    if isinstance(field.default, tuple):
+        return ", ".join(f"`{value}`" for value in field.default)
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
     return f"`{field.default}`"
@@ -52,6 +56,15 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     assert field.description, f"{name} has no description"
     row = f"| `{name}` | {shown_default(name, field)} | {field.description} |"
     assert row in page("operations.md").splitlines(), f"docs/operations.md lacks this row:\n{row}"
+
+
+@pytest.mark.parametrize("name", Thresholds.model_fields)
+def test_every_threshold_is_documented_with_its_levels(name: str) -> None:
+    field = Thresholds.model_fields[name]
+    at: Threshold = field.default
+    levels = f"{at.warn:g} | {at.critical:g} | {at.margin:g} | {at.for_s:g} s, {at.clear_s:g} s"
+    row = f"| `{name}` | {field.description} | {levels} |"
+    assert row in page("resources.md").splitlines(), f"docs/resources.md lacks this row:\n{row}"
 
 
 def test_the_example_settings_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

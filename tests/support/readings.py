@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ralex_core.collection.cgroup import CgroupCpu, CgroupMemory
-from ralex_core.collection.resources import CpuTimes, Flow, Usage
+from ralex_core.collection.readings import CpuTimes, Flow, OpenFiles, Usage
 
 GIB = 1 << 30
 STARTED = CpuTimes(0.0, 0.0)
 MEMORY = Usage(6 * GIB, 16 * GIB)
 DISK = Usage(100 * GIB, 500 * GIB)
 NOTHING_YET = Flow(0, 0)
+NO_SWAP_USED = Usage(0, 2 * GIB)
+MACHINE_FILES = OpenFiles(2_000, 100_000)
+OWN_FILES = OpenFiles(12, 1_024)
 
 T = TypeVar("T")
 
@@ -25,13 +28,14 @@ class FakeReadings:
     core_count: int = 4
     load: float | None = 0.5
     memory_usage: Usage = MEMORY
-    swap: int = 0
+    swap_usage: Usage = NO_SWAP_USED
     disk_usage: Usage = DISK
     disk_bytes: Flow | None = NOTHING_YET
     network_bytes: Flow | None = NOTHING_YET
     process_seconds: float = 0.0
     rss: int = 80 << 20
-    open_files: int | None = 12
+    files: OpenFiles | None = MACHINE_FILES
+    own_files: OpenFiles | None = OWN_FILES
     threads: int = 5
     group_memory: CgroupMemory | None = None
     group_cpu: CgroupCpu | None = None
@@ -54,8 +58,11 @@ class FakeReadings:
     def memory(self) -> Usage:
         return self._give("memory", self.memory_usage)
 
-    def swap_used(self) -> int:
-        return self._give("swap", self.swap)
+    def swap(self) -> Usage:
+        return self._give("swap", self.swap_usage)
+
+    def open_files(self) -> OpenFiles | None:
+        return self._give("machine_files", self.files)
 
     def disk(self) -> Usage:
         return self._give("disk", self.disk_usage)
@@ -72,8 +79,8 @@ class FakeReadings:
     def process_rss(self) -> int:
         return self._give("rss", self.rss)
 
-    def process_open_files(self) -> int | None:
-        return self._give("open_files", self.open_files)
+    def process_open_files(self) -> OpenFiles | None:
+        return self._give("open_files", self.own_files)
 
     def process_threads(self) -> int:
         return self._give("threads", self.threads)

@@ -2,7 +2,20 @@
 
 from ralex_core.storage.queries.breakdown import BreakdownRow, DriftRow, breakdown, drift, filter_values
 from ralex_core.storage.queries.operations import OperationsPage, operation, operations_page, recent_operations, trace
-from ralex_core.storage.queries.resources import ResourceBucket, resource_series
+from ralex_core.storage.queries.resources import (
+    GpuBucket,
+    ProcessBucket,
+    ResourceBucket,
+    WatchedProcess,
+    gpu_series,
+    last_states,
+    process_series,
+    resource_bucket,
+    resource_extent,
+    resource_series,
+    state_changes,
+    watched_processes,
+)
 from ralex_core.storage.queries.segments import bucket_for
 from ralex_core.storage.queries.series import (
     LatencyBucket,
@@ -17,28 +30,38 @@ from ralex_core.storage.queries.totals import StatusTotals, Totals, extent, is_e
 __all__ = [
     "BreakdownRow",
     "DriftRow",
+    "GpuBucket",
     "LatencyBucket",
     "OperationsPage",
+    "ProcessBucket",
     "ResourceBucket",
     "StatusTotals",
     "TimeSeries",
     "Totals",
     "UsageBucket",
+    "WatchedProcess",
     "breakdown",
     "bucket_for",
     "cost_over_time",
     "drift",
     "extent",
     "filter_values",
+    "gpu_series",
     "is_empty",
+    "last_states",
     "latency_over_time",
     "operation",
     "operations_page",
+    "process_series",
     "recent_operations",
+    "resource_bucket",
+    "resource_extent",
     "resource_series",
     "spend",
+    "state_changes",
     "status_totals",
     "totals",
     "trace",
     "usage_over_time",
+    "watched_processes",
 ]

@@ -79,3 +79,19 @@ def test_a_limit_whose_use_disappears_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "fs/memory.current").unlink()
     (tmp_path / "fs/cpu.stat").unlink()
     assert (found.memory(), found.cpu()) == (None, None)
+
+
+def test_being_held_back_and_killed_processes_are_told_where_the_kernel_counts_them(tmp_path: Path) -> None:
+    lay_out(
+        tmp_path,
+        {
+            "cpu.max": "50000 100000\n",
+            "cpu.stat": "usage_usec 1000000\nnr_periods 40\nnr_throttled 7\nthrottled_usec 350000\n",
+            "memory.max": "1000\n",
+            "memory.current": "5\n",
+            "memory.events": "low 0\nhigh 0\nmax 12\noom 2\noom_kill 1\n",
+        },
+    )
+    found = group(tmp_path)
+    assert found.cpu() == CgroupCpu(1.0, 0.5, 40, 7, 0.35)
+    assert found.memory() == CgroupMemory(5, 1000, 1)

@@ -9,7 +9,8 @@ import pytest
 
 from ralex_core.clock import ManualClock, SystemClock
 from ralex_core.collection.cgroup import CgroupCpu, CgroupMemory
-from ralex_core.collection.resources import CpuTimes, Flow, ResourceSampler, ResourceSampling, SystemReadings, Usage
+from ralex_core.collection.readings import CoreTimes, CpuTimes, Flow, OpenFiles, SystemReadings, Usage
+from ralex_core.collection.resources import ResourceSampler, Sampling
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.telemetry import ResourceSample
 from tests.support.readings import GIB, FakeReadings
@@ -98,10 +99,12 @@ def test_a_quota_of_more_cores_than_there_are_is_no_limit(clock: ManualClock, ma
     ("broken", "fields"),
     [
         ("load", ["load_1m"]),
-        ("swap", ["swap_used_bytes"]),
+        ("swap", ["swap_used_bytes", "swap_total_bytes"]),
         ("disk_io", ["disk_read_bytes_s", "disk_write_bytes_s"]),
         ("network", ["net_received_bytes_s", "net_sent_bytes_s"]),
-        ("open_files", ["process_open_files"]),
+        ("open_files", ["process_open_files", "process_open_files_limit"]),
+        ("machine_files", ["open_files", "open_files_limit"]),
+        ("cores", ["cores"]),
     ],
 )
 def test_a_figure_that_cannot_be_read_is_unknown_and_the_rest_is_there(
@@ -110,11 +113,13 @@ def test_a_figure_that_cannot_be_read_is_unknown_and_the_rest_is_there(
     metrics = SelfMetrics()
     sampler = ResourceSampler(clock, machine, metrics)
     machine.broken = {broken}
+    machine.cpu_times = CpuTimes(0, 0, 0, 0, (CoreTimes(0, 0),))
     sampler.sample()
-    machine.cpu_times = CpuTimes(1, 8)
+    machine.cpu_times = CpuTimes(1, 8, 0, 0, (CoreTimes(1, 8),))
     sample = two_seconds_later(clock, sampler)
     assert [getattr(sample, name) for name in fields] == [None] * len(fields)
-    assert None not in [value for name, value in sample._asdict().items() if name not in fields]
+    contained = {"throttled_ratio", "throttled_s_per_s", "oom_kills"}
+    assert None not in [value for name, value in sample._asdict().items() if name not in {*fields, *contained}]
     assert metrics.counters()["resource_readings_failed_total"] >= 1
 
 
@@ -174,7 +179,7 @@ def test_sampling_hands_on_real_samples_until_it_is_stopped(tmp_path: Path) -> N
 
     sampler = ResourceSampler(SystemClock(), SystemReadings(tmp_path))
     # Ticks come every 10 ms: shorter intervals would measure nothing.
-    sampling = ResourceSampling(sampler, 0.03, take)
+    sampling = Sampling(sampler.sample, 0.03, take)
     sampling.start()
     sampling.start()
     assert enough.wait(DEADLINE_S)
@@ -206,7 +211,7 @@ def test_a_receiver_that_fails_does_not_stop_the_sampling(
             twice.set()
         raise RuntimeError("no room")
 
-    sampling = ResourceSampling(ResourceSampler(clock, Ticking()), 0.001, refuse)
+    sampling = Sampling(ResourceSampler(clock, Ticking()).sample, 0.001, refuse)
     sampling.start()
     assert twice.wait(DEADLINE_S)
     sampling.stop()
@@ -222,3 +227,63 @@ def test_memory_is_known_from_the_container_when_the_machine_will_not_say(
     machine.cpu_times = CpuTimes(1, 8)
     sample = two_seconds_later(clock, sampler)
     assert Usage(sample.memory_used_bytes, sample.memory_total_bytes) == Usage(5, 10)
+
+
+def test_cores_that_wait_are_stolen_or_do_all_the_work_are_told_apart(
+    clock: ManualClock, machine: FakeReadings
+) -> None:
+    machine.cpu_times = CpuTimes(10, 100, 5, 1, (CoreTimes(8, 50), CoreTimes(2, 50)))
+    sampler = ResourceSampler(clock, machine)
+    sampler.sample()
+    machine.cpu_times = CpuTimes(14, 108, 7, 1.4, (CoreTimes(11.8, 54), CoreTimes(2.2, 54)))
+    sample = two_seconds_later(clock, sampler)
+    assert (sample.cpu_ratio, sample.iowait_ratio) == (0.5, 0.25)
+    assert sample.steal_ratio == pytest.approx(0.05)
+    assert sample.busiest_core_ratio == pytest.approx(0.95)
+    machine.cpu_times = CpuTimes(15, 116, 7, 1.4, (CoreTimes(12, 58),))  # a core was switched off
+    assert two_seconds_later(clock, sampler).busiest_core_ratio is None
+
+
+def test_a_container_tells_of_its_cores_of_being_held_back_and_of_killed_processes(
+    clock: ManualClock, machine: FakeReadings
+) -> None:
+    machine.group_cpu = CgroupCpu(0.0, 0.5, 100, 10, 1.0)
+    machine.group_memory = CgroupMemory(5, 10, 3)
+    sampler = ResourceSampler(clock, machine)
+    sampler.sample()
+    machine.cpu_times = CpuTimes(1, 8)
+    machine.group_cpu = CgroupCpu(1.0, 0.5, 120, 15, 1.5)
+    machine.group_memory = CgroupMemory(5, 10, 5)
+    sample = two_seconds_later(clock, sampler)
+    assert sample.cores == 0.5
+    assert (sample.throttled_ratio, sample.throttled_s_per_s, sample.oom_kills) == (0.25, 0.25, 2)
+    machine.cpu_times = CpuTimes(2, 16)  # it slept: no period passed
+    rested = two_seconds_later(clock, sampler)
+    assert (rested.throttled_ratio, rested.throttled_s_per_s, rested.oom_kills) == (0.0, 0.0, 0)
+
+
+def test_open_files_are_counted_against_both_limits(clock: ManualClock, machine: FakeReadings) -> None:
+    machine.files = OpenFiles(900, None)
+    sampler = ResourceSampler(clock, machine)
+    sampler.sample()
+    machine.cpu_times = CpuTimes(1, 8)
+    sample = two_seconds_later(clock, sampler)
+    assert (sample.open_files, sample.open_files_limit) == (900, None)
+    assert (sample.process_open_files, sample.process_open_files_limit) == (12, 1_024)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("765\t0\t2466177\n", OpenFiles(765, 2_466_177)),
+        ("765\t0\t9223372036854775807\n", OpenFiles(765, None)),
+        (None, None),
+    ],
+)
+def test_the_machines_open_files_are_read_from_the_kernel(
+    tmp_path: Path, text: str | None, expected: OpenFiles | None
+) -> None:
+    file = tmp_path / "file-nr"
+    if text is not None:
+        file.write_text(text)
+    assert SystemReadings(tmp_path, file_nr=file).open_files() == expected

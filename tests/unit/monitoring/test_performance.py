@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ralex_core.clock import ManualClock
-from ralex_core.collection.resources import CpuTimes
+from ralex_core.collection.readings import CpuTimes
 from ralex_core.monitoring.performance import MetricsCollector, PerformanceMonitor, ResourceMonitor, ResponseTimeTracker
 from ralex_core.storage.duckdb_store import DuckDBStore
-from ralex_core.storage.telemetry import ResourceSample
+from ralex_core.storage.telemetry import ResourceRecord, ResourceSample
 from tests.support.operations import T0, make_operation, random_operations
 from tests.support.readings import FakeReadings
 
@@ -57,7 +57,14 @@ async def test_without_work_and_before_the_start_everything_is_unknown_and_nothi
     assert metrics["response_times"]["p50_ms"] is None
     assert metrics["response_times"]["error_ratio"] is None
     assert metrics["response_times"]["by_operation"] == []
-    assert metrics["resource_usage"] == {"sampled_at": None, "host": None, "process": None, "window": {"samples": 0}}
+    usage = metrics["resource_usage"]
+    assert (usage["sampled_at"], usage["host"], usage["process"]) == (None, None, None)
+    assert (usage["window"], usage["processes"], usage["gpus"]) == ({"samples": 0}, [], [])
+    assert {(state["resource"], state["level"], state["value"]) for state in usage["states"]} == {
+        ("cpu", "unknown", None),
+        ("memory", "unknown", None),
+        ("disk", "unknown", None),
+    }
     assert metrics["api_performance"]["models"] == []
     assert metrics["response_times"]["since"] is None
 
@@ -142,8 +149,8 @@ async def test_it_can_be_pointed_at_another_store_while_it_runs(
 
 
 async def test_resource_figures_are_there_right_after_the_start(clock: ManualClock) -> None:
-    handed_on: list[ResourceSample] = []
-    monitor = ResourceMonitor(clock, interval_s=0.01, readings=Running(clock), on_sample=handed_on.append)
+    handed_on: list[ResourceRecord] = []
+    monitor = ResourceMonitor(clock, interval_s=0.01, readings=Running(clock), on_records=handed_on.extend)
     await monitor.start()
     try:
         found = await monitor.get_metrics()
@@ -154,7 +161,7 @@ async def test_resource_figures_are_there_right_after_the_start(clock: ManualClo
     assert found["window"]["samples"] >= 1
     assert found["window"]["max_cpu_ratio"] == found["window"]["mean_cpu_ratio"] == 0.5
     assert handed_on
-    assert monitor.latest == handed_on[-1]
+    assert monitor.latest == [record for record in handed_on if isinstance(record, ResourceSample)][-1]
     assert (await monitor.get_metrics())["sampled_at"] is not None
 
 
