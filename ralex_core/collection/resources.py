@@ -103,6 +103,13 @@ class ResourceSampler:
             process_open_files_limit=None if own_files is None else own_files.limit,
         )
 
+    def limits(self) -> tuple[float | None, int | None]:
+        """(cores, bytes of memory) of the container this runs in; None where the machine itself is the limit."""
+        cores, machine = self._read("cores", self._readings.cores), self._read("memory", self._readings.memory)
+        cpu, memory = self._group_cpu(cores), self._read("cgroup_memory", self._readings.cgroup_memory)
+        tight = memory is not None and (machine is None or memory.limit < machine.total)
+        return None if cpu is None else cpu.cores, memory.limit if memory is not None and tight else None
+
     def _memory(self, group: CgroupMemory | None) -> Usage | None:
         """The machine's memory, or the container's when that is the tighter limit."""
         machine = self._read("memory", self._readings.memory)

@@ -27,6 +27,7 @@ from ralex_core.dashboard.api.imports import imports_router
 from ralex_core.dashboard.api.live import live_router
 from ralex_core.dashboard.api.monitor import monitor_router
 from ralex_core.dashboard.api.operations import operations_router
+from ralex_core.dashboard.api.resources import resources_router
 from ralex_core.dashboard.api.status import probes_router, status_router
 from ralex_core.dashboard.api_page import api_groups
 from ralex_core.dashboard.envelope import error_answer, request_id
@@ -74,7 +75,7 @@ def create_app(runtime: Host) -> FastAPI:
     app.include_router(door_router(site), prefix=API)
     for make in (operations_router, figures_router, filters_router, live_router):
         app.include_router(make(site), prefix=API)
-    for make in (imports_router, demo_router, status_router, monitor_router):
+    for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)
     app.include_router(
         otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)

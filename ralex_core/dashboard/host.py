@@ -10,6 +10,7 @@ from ralex_core.clock import Clock
 from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
+from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.state import StateStore
@@ -169,6 +170,11 @@ class Host(Protocol):
 
     def latest_resources(self) -> ResourceSample | None:
         """The last reading of host and process resources; None before the first."""
+        ...
+
+    @property
+    def resources(self) -> ResourceMonitor:
+        """Host, watched processes, GPUs, and the states of all."""
         ...
 
     def ready(self) -> str | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, cast
 
+from ralex_core.dashboard.contexts.resources import ProcessPoint, ResourceStateView
 from ralex_core.dashboard.contexts.rows import Basis, FeedItem, ResourcePoint, TodayView
 from ralex_core.dashboard.live_cells import BUCKET_US, MEASURES, WINDOW_US, ZERO, Digest, Sums
 from ralex_core.stats.quantiles import percentiles_of
@@ -126,6 +127,10 @@ class Health:
     demo: bool
     version: str
     resources: ResourcePoint | None
+    resource_states: list[ResourceStateView] = field(default_factory=list[ResourceStateView])
+    """How every resource of this machine is, since when and why."""
+    processes: list[ProcessPoint] = field(default_factory=list[ProcessPoint])
+    """The last reading of every watched process."""
 
 
 @dataclass(frozen=True, slots=True)

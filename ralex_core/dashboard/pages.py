@@ -19,6 +19,7 @@ from ralex_core.dashboard.monitor_page import monitor_pages
 from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
+from ralex_core.dashboard.resources_page import resources_pages
 from ralex_core.dashboard.security import SESSION_US, LoginDesk, cookie_header, safe_next
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.dashboard.welcome import welcome
@@ -111,6 +112,7 @@ def pages_router(site: Site) -> APIRouter:
         return RedirectResponse("/welcome", 303)
 
     monitor_pages(router, site)
+    resources_pages(router, site)
     _add_login(router, site)
     return router
 

@@ -31,6 +31,7 @@ from ralex_core.dashboard.params import (
 )
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.questions import Pool, Remembered
+from ralex_core.dashboard.resource_rows import process_point, state_view
 from ralex_core.dashboard.rows import feed_item, resource_point
 from ralex_core.dashboard.self_checks import reason
 from ralex_core.dashboard.self_watch import SelfWatch
@@ -52,11 +53,14 @@ MAX_PARAMETERS = 300
 PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
+    ("resources", "Resources", "/resources", True),
     ("welcome", "Connect", "/welcome", False),
     ("monitor", "This monitor", "/monitor", False),
     ("docs", "API", "/docs", False),
 )
 """(key, title, path, whether it has range and filters). Only what exists."""
+UNFILTERED = ("/resources",)
+"""Pages with a range to which filters mean nothing."""
 
 
 class Site:
@@ -133,6 +137,8 @@ class Site:
             demo=host.demo_active,
             version=__version__,
             resources=None if sample is None else resource_point(sample),
+            resource_states=[state_view(state) for state in host.resources.states()],
+            processes=[process_point(process) for process in host.resources.processes()],
         )
 
     # --- pages -------------------------------------------------------------------------------------------------
@@ -230,7 +236,7 @@ def _scope_bar(path: str, view: View) -> ScopeBar:
             )
             for param, value in filters
         ],
-        fields=[FilterField(param, label) for param, (_, label) in FILTER_FIELDS.items()],
+        fields=[] if path in UNFILTERED else [FilterField(param, label) for param, (_, label) in FILTER_FIELDS.items()],
         clear_href=href(path, view.range_pairs()),
         hidden=filters,
         hidden_range=view.range_pairs(),

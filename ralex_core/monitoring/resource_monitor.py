@@ -169,6 +169,10 @@ class ResourceMonitor:
         with self._lock:
             return [gpu for gpu in self._gpus.values() if gpu.sampled_at >= oldest_us]
 
+    def limits(self) -> tuple[float | None, int | None]:
+        """(cores, bytes of memory) of the container this runs in; None where the machine itself is the limit."""
+        return self._sampler.limits()
+
     @property
     def watch(self) -> ProcessWatch:
         """Which processes are watched, and how to add one by pid."""

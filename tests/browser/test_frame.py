@@ -19,6 +19,7 @@ PAGES = (
     "/operations/t-call",
     "/welcome",
     "/monitor",
+    "/resources",
     "/docs",
     "/nowhere",
 )

@@ -20,12 +20,12 @@ from ralex_core.dashboard.api.operations import OperationAnswer
 from ralex_core.dashboard.api.status import Status
 from ralex_core.dashboard.contexts.operations import OperationList, TraceView
 from ralex_core.dashboard.contexts.overview import Overview
+from ralex_core.dashboard.contexts.resources import ResourcesView
 from ralex_core.dashboard.contexts.rows import (
     BreakdownView,
     CostSeries,
     DriftView,
     LatencySeries,
-    Resources,
     TotalsView,
     UsageSeries,
 )
@@ -81,7 +81,7 @@ SHAPES: dict[str, Any] = {
     "usage": Envelope[UsageSeries],
     "breakdown?by=user": Envelope[list[BreakdownView]],
     "drift": Envelope[list[DriftView]],
-    "resources": Envelope[Resources],
+    "resources": Envelope[ResourcesView],
     "filters?field=session": Envelope[list[FilterValue]],
     "operations": Envelope[OperationList],
     "operations/11-0": Envelope[OperationAnswer],

@@ -20,6 +20,7 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.model.operation import Operation
+from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
 from ralex_core.selfmetrics import SelfMetrics
@@ -27,6 +28,7 @@ from ralex_core.storage.state import StateStore
 from ralex_core.storage.telemetry import ResourceSample, Store
 from ralex_core.storage.writer import BatchWriter
 from tests.support.operations import make_operation
+from tests.support.readings import FakeReadings
 
 BASE_URL = "http://127.0.0.1:8000"
 NOW_US = 1_767_268_800_000_000
@@ -79,6 +81,10 @@ class SmallHost:
         self.book = PriceBook(self.settings)
         self.hub = LiveHub(self.clock, self.settings, self.metrics)
         self.state = StateStore(self.settings.state_path, self.clock)
+        self.machine = FakeReadings()
+        self.resources = ResourceMonitor(
+            self.clock, readings=self.machine, watch_processes=(), thresholds=self.settings.thresholds
+        )
         self._demo: DataSet | None = None
         self._numbers = itertools.count(1)
         self._jobs: list[SmallJob] = []
@@ -150,7 +156,7 @@ class SmallHost:
         return self._jobs
 
     def latest_resources(self) -> ResourceSample | None:
-        return None
+        return self.resources.latest
 
     def ready(self) -> str | None:
         return self.not_ready

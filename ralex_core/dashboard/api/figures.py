@@ -11,7 +11,6 @@ from ralex_core.dashboard.contexts.rows import (
     CostSeries,
     DriftView,
     LatencySeries,
-    Resources,
     TotalsView,
     UsageSeries,
 )
@@ -21,21 +20,18 @@ from ralex_core.dashboard.figures import (
     cost_series,
     drift_view,
     latency_series,
-    resource_series_view,
     starts_of,
     tier_order,
     totals_view,
     usage_series,
 )
 from ralex_core.dashboard.params import SCOPE_PARAMS, one_of, read_limit, require_known
-from ralex_core.dashboard.rows import resource_point
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.storage.queries import (
     breakdown,
     cost_over_time,
     drift,
     latency_over_time,
-    resource_series,
     totals,
     usage_over_time,
 )
@@ -130,17 +126,5 @@ def figures_router(site: Site) -> APIRouter:
         require_known(query, SCOPE_PARAMS)
         rows = drift(site.host.active_store(), site.view(query).scope, daily=False)
         return answer([drift_view(row) for row in rows])
-
-    @router.get("/resources", openapi_extra=described(Envelope[Resources], SCOPE_PARAMETERS))
-    def resources(request: Request) -> Response:
-        """CPU, memory, disk and network of the host and of the monitor over time; filters change nothing."""
-        query = query_of(request)
-        require_known(query, SCOPE_PARAMS)
-        view = site.view(query)
-        window, bucket_us = view.scope.window, view.bucket_us
-        sample = site.host.latest_resources()
-        buckets = resource_series(site.host.active_store(), window, bucket_us)
-        series = resource_series_view(buckets, starts_of(window, bucket_us), bucket_us)
-        return answer(Resources(None if sample is None else resource_point(sample), series))
 
     return router

@@ -212,6 +212,17 @@ class ResourcePoint:
     net_sent_bytes_s: float | None
     process_cpu_ratio: float
     process_rss_bytes: int
+    cores: float | None = None
+    busiest_core_ratio: float | None = None
+    iowait_ratio: float | None = None
+    throttled_ratio: float | None = None
+    swap_used_bytes: int | None = None
+    swap_total_bytes: int | None = None
+    open_files: int | None = None
+    open_files_limit: int | None = None
+    process_open_files: int | None = None
+    process_open_files_limit: int | None = None
+    process_threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ import { isolated, stack } from "./series.js";
  * @property {(value: number | null | undefined) => string} format exact values
  * @property {(value: number, step: number) => string} tick
  * @property {boolean} [log]
+ * @property {number} [top] where the axis ends, for shares of a whole; without it, above the highest value
  * @property {number[]} [steps] between ticks, where round numbers are not the round ones
  * @property {number[]} [logSteps] the values a logarithmic axis names
  * @property {boolean} [dense] little height: ticks may stand close
@@ -163,7 +164,7 @@ export class TimeChart {
       tzDate: (seconds) => zoneDate(seconds, spec.zone),
       scales: {
         x: { time: true, range: () => this.span() },
-        y: spec.log ? { distr: 3, log: 10, range: (_, low, high) => logRange(low, high) } : { range: (_, _low, high) => [0, high > 0 ? high * 1.06 : 1] },
+        y: spec.log ? { distr: 3, log: 10, range: (_, low, high) => logRange(low, high) } : { range: (_, _low, high) => [0, spec.top ?? (high > 0 ? high * 1.06 : 1)] },
       },
       axes: [
         { show: !spec.hideTime, stroke: ink, font: FONT, size: 26, gap: 6, space: 64, grid: { show: false }, ticks: { show: false },

@@ -60,8 +60,8 @@ function parts(panel) {
   return { plot: find("plot"), legend: find("legend"), note: find("note"), tableButton: find("table") };
 }
 
-/** What the two panels share: cursor note, table toggle. */
-class Panel {
+/** What chart panels share: cursor note, table toggle. */
+export class Panel {
   /** @param {Element} panel @param {Context} context */
   constructor(panel, context) {
     this.panel = panel;

@@ -12,6 +12,7 @@ const KEYS = [
   ["g o", "Overview"],
   ["g p", "Operations"],
   ["g c", "Connect"],
+  ["g r", "Resources"],
   ["g m", "This monitor"],
   ["1 … 7", "Time ranges, left to right"],
   ["f", "Add a filter"],

@@ -23,6 +23,7 @@
  * @property {string | null} ws
  * @property {boolean} demo
  * @property {Overview} [overview]
+ * @property {Resources} [resources]
  *
  * @typedef {object} CostSeries
  * @property {number} bucket_us
@@ -71,6 +72,40 @@
  * @property {number | null} net_sent_bytes_s
  * @property {number} process_cpu_ratio
  * @property {number} process_rss_bytes
+ * @property {number | null} cores
+ * @property {number | null} busiest_core_ratio
+ * @property {number | null} throttled_ratio
+ * @property {number | null} swap_used_bytes
+ * @property {number | null} swap_total_bytes
+ * @property {number | null} open_files
+ * @property {number | null} open_files_limit
+ * @property {number | null} process_open_files
+ *
+ * @typedef {object} ResourceState
+ * @property {string} resource
+ * @property {string} title
+ * @property {string} level
+ * @property {number | null} since_us
+ * @property {string} reason
+ *
+ * @typedef {object} ProcessPoint
+ * @property {number} pid
+ * @property {number} started_us
+ * @property {string} name
+ * @property {number} processes
+ * @property {number | null} cpu_ratio
+ * @property {number} rss_bytes
+ * @property {number} threads
+ * @property {number | null} open_files
+ * @property {number | null} read_bytes_s
+ * @property {number | null} write_bytes_s
+ *
+ * @typedef {object} Resources what the page of resources draws
+ * @property {boolean} empty
+ * @property {{bucket_us: number, starts: number[]} & Record<string, (number | null)[]>} series
+ * @property {number} gpu_bucket_us
+ * @property {number[]} gpu_starts
+ * @property {{gpu: string, name: string, busy: (number | null)[], memory: (number | null)[]}[]} gpus
  *
  * @typedef {object} Today
  * @property {string} cost_usd
@@ -117,7 +152,7 @@
  * @property {number} seq
  * @property {string} at
  * @property {{performance: LivePerformance, costs: LiveCosts, usage: LiveUsage}} metrics
- * @property {{status: string, reason: string | null, demo: boolean, resources: ResourcePoint | null}} health
+ * @property {{status: string, reason: string | null, demo: boolean, resources: ResourcePoint | null, resource_states: ResourceState[], processes: ProcessPoint[]}} health
  * @property {FeedItem[]} feed newest first
  */
 
