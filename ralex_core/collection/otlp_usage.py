@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
-from ralex_core.model.money import parse_usd
+from ralex_core.collection.llm_usage import (
+    NO_USAGE,
+    Usage,
+    count_of,
+    input_with_cache,
+    output_with_reasoning,
+    usd_of,
+)
 
-MAX_TOKENS = 10**12
-"""A count beyond this is a mistake of the sender: a trillion tokens is more than any model reads in a year."""
-
-
-class Usage(NamedTuple):
-    """Tokens of one call. `input_tokens` includes the cached parts, `output_tokens` the reasoning; None is unknown."""
-
-    input_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_tokens: int | None
-    cache_write_1h_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
-
-
-NO_USAGE = Usage(None, None, None, None, None, None)
-
-
-def count_of(value: Any) -> int | None:
-    """A whole number ≥ 0 from a number or the text of one; anything else is not known."""
-    if type(value) is not int:
-        try:
-            value = int(value) if not isinstance(value, float) or value.is_integer() else -1
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return value if 0 <= value < MAX_TOKENS else None
+__all__ = ["NO_USAGE", "Usage", "count_of", "milliseconds_of", "usage_of", "usd_of"]
 
 
 def milliseconds_of(value: Any) -> float | None:
@@ -42,18 +23,6 @@ def milliseconds_of(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if 0 <= number < 1e12 else None
-
-
-def usd_of(value: Any) -> Decimal | None:
-    """A claim in dollars; None when the value is not an amount of money."""
-    if type(value) is float and 0 < value < 1e9:
-        text = repr(value)
-        if len(text) <= 20 and "e" not in text:  # the usual case, without a second rounding
-            return Decimal(text)
-    try:
-        return parse_usd(value)
-    except ValueError:
-        return None
 
 
 def usage_of(numbers: list[Any], *, exclusive_input: bool) -> Usage:
@@ -76,18 +45,15 @@ def usage_of(numbers: list[Any], *, exclusive_input: bool) -> Usage:
         write = hour
     if input_tokens is not None:
         cached = (read or 0) + (write or 0)
-        apart = total is not None and total == input_tokens + cached + (output_tokens or 0)
-        if cached and (exclusive_input or cached > input_tokens or apart):
-            input_tokens += cached
+        if cached:
+            input_tokens = input_with_cache(input_tokens, cached, output_tokens, total, exclusive=exclusive_input)
         input_tokens += tool or 0
     if output_tokens is not None:
         if thoughts is not None:
             output_tokens += thoughts
             reasoning = thoughts
         elif reasoning:
-            apart = total is not None and total == (input_tokens or 0) + output_tokens + reasoning
-            if reasoning > output_tokens or apart:
-                output_tokens += reasoning
+            output_tokens = output_with_reasoning(output_tokens, reasoning, input_tokens, total)
     return Usage(input_tokens, read, write, hour, output_tokens, reasoning)
 
 

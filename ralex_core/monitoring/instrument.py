@@ -6,13 +6,28 @@ on twice is switching on once. See docs/instruments.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ralex_core.collection.instrument.imports import forget, when_imported
 from ralex_core.collection.instrument.switch import Switch, all_off, switch_on, switches
 
-__all__ = ["Switch", "all", "asgi", "httpx", "off", "on", "psycopg", "requests", "sqlalchemy", "sqlite3", "subprocess"]
+__all__ = [
+    "Switch",
+    "all",
+    "anthropic",
+    "asgi",
+    "httpx",
+    "litellm",
+    "off",
+    "on",
+    "openai",
+    "psycopg",
+    "requests",
+    "sqlalchemy",
+    "sqlite3",
+    "subprocess",
+]
 
 SLOW_MS = 100.0
 """A query that takes longer keeps a sample of its statement, with the literals left out."""
@@ -111,6 +126,55 @@ def subprocess(*, programs: Collection[str] | None = None, traceparent: bool = T
     return switch_on(install, "subprocess", settings=settings)
 
 
+def openai(*, providers: Mapping[str, str] | None = None, ask_for_usage: bool = False) -> Switch:
+    """Every call to a model through OpenAI's SDK, to OpenAI or to any server that speaks like it.
+
+    `providers` says who bills at hosts of your own: `{"llm.example.internal": "openrouter"}`. `ask_for_usage` asks for
+    the usage of chat streams whose caller did not, and keeps the chunk that comes of it from the caller. It is off
+    because it changes what the program sends, which not every server takes; such a stream is then recorded without
+    tokens, unless the server tells them anyway.
+    """
+    own = dict(providers or {})
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import openai as library
+
+        library.install(switch, own, ask_for_usage)
+
+    return switch_on(install, "openai", settings=(frozenset(own.items()), ask_for_usage))
+
+
+def anthropic(*, providers: Mapping[str, str] | None = None) -> Switch:
+    """Every call to a model through Anthropic's SDK, also those of its Bedrock, Vertex and Foundry clients.
+
+    `providers` as with `openai`.
+    """
+    own = dict(providers or {})
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import anthropic as library
+
+        library.install(switch, own)
+
+    return switch_on(install, "anthropic", settings=(frozenset(own.items()),))
+
+
+def litellm(*, providers: Mapping[str, str] | None = None) -> Switch:
+    """Every call to a model through LiteLLM's functions, and its `Router`, which calls them.
+
+    Switch it on before a program says `from litellm import completion`: such a name goes on meaning the original.
+    `providers` as with `openai`.
+    """
+    own = dict(providers or {})
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import litellm as library
+
+        library.install(switch, own)
+
+    return switch_on(install, "litellm", settings=(frozenset(own.items()),))
+
+
 _BY_MODULE: dict[str, Callable[[], object]] = {
     "starlette.applications": asgi,
     "httpx": httpx,
@@ -119,6 +183,9 @@ _BY_MODULE: dict[str, Callable[[], object]] = {
     "sqlite3": sqlite3,
     "psycopg": psycopg,
     "subprocess": subprocess,
+    "openai": openai,
+    "anthropic": anthropic,
+    "litellm": litellm,
 }
 """Of every instrument that needs no target: the module whose import it waits for in `all`, and the function."""
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ralex_core.collection.importers import fields
+from ralex_core.collection.llm_usage import anthropic_tokens
 from ralex_core.model.money import decimal_text
 from ralex_core.model.operation import Operation, derived_id
 
@@ -53,10 +54,9 @@ def read_usage(message: Mapping[str, Any]) -> Usage:
     kinds = fields.nested(usage, "cache_creation")
     written_5m = fields.count(kinds, "ephemeral_5m_input_tokens")
     written_1h = fields.count(kinds, "ephemeral_1h_input_tokens")
-    if written_5m is not None or written_1h is not None:
-        written = (written_5m or 0) + (written_1h or 0)
+    all_input, written = anthropic_tokens(plain, read, written, written_5m, written_1h)
     return Usage(
-        input_tokens=None if plain is None else plain + (read or 0) + (written or 0),
+        input_tokens=all_input,
         output_tokens=fields.count(usage, "output_tokens"),
         cache_read_tokens=read,
         cache_write_tokens=written,
