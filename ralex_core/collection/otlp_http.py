@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ralex_core.collection.request_body import (
     decompressed,
     read_body,
 )
+from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.config import Settings
 from ralex_core.errors import IntakeFull, RalexError
 from ralex_core.model.operation import Operation
@@ -45,6 +47,8 @@ class TakesOperations(Protocol):
     """The part of the intake the door needs (see `collection.intake.Intake`)."""
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
+
+    def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
 
 
 class Decodes(Protocol):
@@ -112,15 +116,16 @@ def otlp_router(
     settings: Settings,
     metrics: SelfMetrics,
     get_store: Callable[[], Store] | None = None,
+    second: SecondDecoder | None = None,
 ) -> APIRouter:
     """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request.
 
     `get_store` gives the store the intake writes to; without it there is no door for metrics, which have to be
-    compared with what was counted before.
+    compared with what was counted before. `second` decodes spans while much comes in.
     """
     router = APIRouter(tags=["OTLP"])
     reading = _Reading(settings)
-    traces = _Door(TRACES, reading, get_intake, settings, metrics)
+    traces = _Door(TRACES, reading, get_intake, settings, metrics, second)
     logs = _Door(LOGS, reading, get_intake, settings, metrics)
 
     async def export_traces(request: Request) -> Response:
@@ -188,8 +193,10 @@ class _Door:
         get_intake: Callable[[], TakesOperations],
         settings: Settings,
         metrics: SelfMetrics,
+        second: SecondDecoder | None = None,
     ) -> None:
         self._signal = signal
+        self._second = second
         self._reading = reading
         self._get_intake = get_intake
         self._metrics = metrics
@@ -232,8 +239,17 @@ class _Door:
 
     def _submit(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
+        second = self._second
+        if second is not None:
+            decoded = second.decoded(body, json=content_type == JSON, encoding=encoding)
+            if decoded is not None:
+                return decoded, self._get_intake().submit_prepared(decoded.operations)
+        started = time.monotonic()
         decoded = self._decoded(body, content_type, encoding)
-        return decoded, self._get_intake().submit(decoded.operations)
+        future = self._get_intake().submit(decoded.operations)
+        if second is not None:
+            second.took(time.monotonic() - started)
+        return decoded, future
 
     def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
         content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)

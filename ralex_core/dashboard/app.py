@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core import __version__
 from ralex_core.collection.otlp_http import otlp_router
+from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.dashboard.api.demo import demo_router
 from ralex_core.dashboard.api.described import DescribedApi
 from ralex_core.dashboard.api.door import door_router
@@ -62,13 +63,14 @@ def create_app(runtime: Host) -> FastAPI:
         ConfigError: it would be reachable from other machines without a token.
     """
     site = Site(runtime)
+    second = SecondDecoder(runtime.settings, runtime.metrics)
     app = DescribedApi(
         title="Ralex Monitor",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(site),
+        lifespan=_lifespan(site, second),
         license_info={"name": "Apache-2.0"},
     )
     # the door's routes come before the table's: a POST to /operations is the door
@@ -78,7 +80,7 @@ def create_app(runtime: Host) -> FastAPI:
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)
     app.include_router(
-        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
+        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store, second)
     )
     app.include_router(probes_router(site))
     app.include_router(pages_router(site))
@@ -109,7 +111,7 @@ class HeadAsGet:
             scope["route"] = asked.get("route")  # for those outside that count by route
 
 
-def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(site: Site, second: SecondDecoder) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         hub = site.host.hub
@@ -126,6 +128,7 @@ def _lifespan(site: Site) -> Callable[[FastAPI], AbstractAsyncContextManager[Non
             await hub.stop()
             await warming
             await asyncio.to_thread(site.close)
+            second.close()
 
     return lifespan
 

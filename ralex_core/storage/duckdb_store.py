@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
@@ -20,6 +21,7 @@ from ralex_core.storage import resource_tables, rollup, upgrades
 from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table
 from ralex_core.storage.duckdb_errors import translated
+from ralex_core.storage.recent_ids import RecentIds
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
 
@@ -28,6 +30,9 @@ _STORED_REVISIONS = """
     where started_at between $low and $high and operation_id in (select operation_id from batch)
     group by operation_id
 """
+
+_INSERTS_KEPT = 100
+"""Parsed inserts: batches differ in which columns are the same for all, and parsing takes a millisecond each."""
 
 MEMORY_LIMIT = "1GB"
 """Ceiling of DuckDB's own buffers; it spills to disk beyond it."""
@@ -65,12 +70,14 @@ class DuckDBStore:
         self._local = threading.local()
         self._generation = 0
         self._write_lock = threading.RLock()
+        self._inserts: dict[str, duckdb.Statement] = {}
         self._connection = self._connect()
         try:
             self._prepare_schema()
             self._dirty = rollup.load_dirty(self._connection)
             self._minute_floor = rollup.minute_floor(self._connection, self._clock.now_us(), minute_rollup_days)
             self._retention_floor = int(self._meta("retention_floor") or 0)
+            self._recent: RecentIds | None = RecentIds(self._last_start())
         except BaseException:
             self._connection.close()
             raise
@@ -129,6 +136,10 @@ class DuckDBStore:
         row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
         return None if row is None else row[0]
 
+    def _last_start(self) -> int:
+        row = self._connection.execute("select max(started_at) from operations").fetchone()
+        return 0 if row is None or row[0] is None else row[0]
+
     def _reopen(self) -> None:
         """After a fatal error DuckDB refuses everything until the file is opened again; commits are in its log."""
         with contextlib.suppress(duckdb.Error):
@@ -176,51 +187,89 @@ class DuckDBStore:
             batch = [operation for operation in batch if operation.operation_id not in expired]
             if not batch:
                 return WriteResult(0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired)
-        with self._transaction() as connection:
-            table = batch_table(batch)
-            connection.register("batch", table.columns)
-            stored = self._stored_revisions(connection, batch)
-            fresh = batch
-            replaced: list[str] = []
-            if stored:
-                fresh = [
-                    operation
-                    for operation in batch
-                    if operation.operation_id not in stored or operation.revision > stored[operation.operation_id]
-                ]
-                replaced = [operation.operation_id for operation in fresh if operation.operation_id in stored]
-                if replaced:
-                    rollup.mark_dirty(
-                        connection, self._dirty, self._remove(connection, replaced, batch), self._minute_floor
-                    )
-                if fresh:
-                    table = batch_table(fresh)
-                    connection.register("batch", table.columns)
-            if fresh:
-                connection.execute(f"insert into operations select {table.select} from batch")
-                times = [operation.started_at for operation in fresh]
-                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
-        self._dirty.persisted()
-        kept = {operation.operation_id for operation in fresh}
+        ids, times = [operation.operation_id for operation in batch], [operation.started_at for operation in batch]
+        fresh, replaced = batch, list[str]()
+        try:
+            if self._recent is not None and self._recent.rule_out(ids, min(times)):
+                self._append(batch, times)
+            else:
+                fresh, replaced = self._merge(batch, times)
+        except BaseException:
+            self._recent = None  # what became of these ids is not known: the next batch asks the store
+            raise
+        if self._recent is None:
+            self._recent = RecentIds(self._last_start())
+        self._recent.add(ids, max(times))
+        kept = {operation.operation_id for operation in fresh} if fresh is not batch else set(ids)
         return WriteResult(
             inserted=len(fresh) - len(replaced),
             replaced=len(replaced),
             duplicates=len(operations) - len(fresh) - len(expired),
             replaced_ids=frozenset(replaced),
-            duplicate_ids=frozenset(op.operation_id for op in batch if op.operation_id not in kept),
+            duplicate_ids=frozenset(identifier for identifier in ids if identifier not in kept),
             expired=len(expired),
             expired_ids=expired,
         )
 
-    def _stored_revisions(self, connection: duckdb.DuckDBPyConnection, batch: list[Operation]) -> dict[str, int]:
-        """Of the ids in the registered table `batch`, those that are stored."""
-        times = [operation.started_at for operation in batch]
+    def _append(self, batch: list[Operation], times: list[int]) -> None:
+        """Store operations none of which is stored. Where no bucket becomes dirty by it, one statement is all there is
+        to commit: each call into DuckDB that is saved is one less wait for the interpreter lock."""
+        if rollup.new_buckets(self._dirty, times, self._minute_floor):
+            with self._transaction() as connection:
+                self._insert(connection, batch)
+                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+            self._dirty.persisted()
+            return
+        with self._write_lock:
+            try:
+                self._insert(self._connection, batch)
+            except duckdb.Error as error:
+                self._recover(error)
+                raise translated(error, self.path) from error
+
+    def _merge(self, batch: list[Operation], times: list[int]) -> tuple[list[Operation], list[str]]:
+        """Store what is new or a higher revision; returns it, and the ids of which a lower revision was stored."""
+        with self._transaction() as connection:
+            stored = self._stored_revisions(connection, batch, times)
+            fresh = [
+                operation
+                for operation in batch
+                if operation.operation_id not in stored or operation.revision > stored[operation.operation_id]
+            ]
+            replaced = [operation.operation_id for operation in fresh if operation.operation_id in stored]
+            if replaced:
+                rollup.mark_dirty(
+                    connection, self._dirty, self._remove(connection, replaced, times), self._minute_floor
+                )
+            if fresh:
+                self._insert(connection, fresh)
+                rollup.mark_dirty(
+                    connection, self._dirty, (operation.started_at for operation in fresh), self._minute_floor
+                )
+        self._dirty.persisted()
+        return fresh, replaced
+
+    def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
+        table = batch_table(operations)
+        connection.register("batch", table.columns)
+        statement = self._inserts.get(table.select)
+        if statement is None:
+            if len(self._inserts) >= _INSERTS_KEPT:
+                self._inserts.clear()
+            (statement,) = connection.extract_statements(f"insert into operations select {table.select} from batch")
+            self._inserts[table.select] = statement
+        connection.execute(statement)
+
+    def _stored_revisions(
+        self, connection: duckdb.DuckDBPyConnection, batch: list[Operation], times: list[int]
+    ) -> dict[str, int]:
+        ids = np.fromiter((operation.operation_id for operation in batch), dtype=object, count=len(batch))
+        connection.register("batch", {"operation_id": ids})
         rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
         return dict(rows)
 
-    def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], batch: list[Operation]) -> list[int]:
+    def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], times: list[int]) -> list[int]:
         """Delete older revisions; returns when they started, since their buckets change too."""
-        times = [operation.started_at for operation in batch]
         bounds = {"ids": ids, "low": min(times), "high": max(times)}
         rows = connection.execute(
             "delete from operations where started_at between $low and $high "

@@ -35,6 +35,10 @@ class DirtyBuckets:
         self._pending |= fresh
         return sorted(fresh)
 
+    def knows(self, buckets: set[tuple[str, int]]) -> bool:
+        """Whether all of these are noted."""
+        return buckets <= self._known
+
     def discard_pending(self) -> None:
         """A new transaction begins: what the last one did not commit was never noted."""
         self._pending.clear()
@@ -93,16 +97,24 @@ def mark_dirty(
     connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, times_us: Iterable[int], floor_us: int
 ) -> None:
     """Note, in the writer's transaction, the buckets that operations at `times_us` fall into."""
-    minute, hour = GRAINS_US["minute"], GRAINS_US["hour"]
-    minutes = {time // minute for time in times_us}
-    buckets = {("hour", value * minute // hour * hour) for value in minutes}
-    buckets |= {("minute", value * minute) for value in minutes if value * minute >= floor_us}
-    fresh = dirty.add(buckets)
+    fresh = dirty.add(_buckets(times_us, floor_us))
     if fresh:
         connection.execute(
             "insert into dirty select unnest($grains::VARCHAR[]), unnest($buckets::BIGINT[])",
             {"grains": [grain for grain, _ in fresh], "buckets": [bucket for _, bucket in fresh]},
         )
+
+
+def new_buckets(dirty: DirtyBuckets, times_us: Iterable[int], floor_us: int) -> bool:
+    """Whether operations at `times_us` fall into buckets that are not noted yet."""
+    return not dirty.knows(_buckets(times_us, floor_us))
+
+
+def _buckets(times_us: Iterable[int], floor_us: int) -> set[tuple[str, int]]:
+    minute, hour = GRAINS_US["minute"], GRAINS_US["hour"]
+    minutes = {time // minute for time in times_us}
+    buckets = {("hour", value * minute // hour * hour) for value in minutes}
+    return buckets | {("minute", value * minute) for value in minutes if value * minute >= floor_us}
 
 
 def recompute(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int, *, coarse: bool = True) -> int:

@@ -54,6 +54,9 @@ class MemoryIntake:
         future.set_result(WriteResult(inserted, replaced, len(operations) - inserted - replaced))
         return future
 
+    def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        return self.submit(operations)
+
     def of_kind(self, kind: str) -> list[Operation]:
         """The stored operations of a kind, by start."""
         found = [operation for operation in self.stored.values() if operation.kind == kind]
