@@ -22,6 +22,7 @@ BENCHES = (
     "live",
     "panels",
     "regression",
+    "resource_sampling",
     "kill",
 )
 PROGRAMS = ("pricing", "sdk_overhead")

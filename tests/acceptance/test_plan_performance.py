@@ -115,6 +115,9 @@ async def test_resource_usage_monitoring(tmp_path: Path) -> None:
     assert process["rss_bytes"] == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
     assert process["threads"] >= 2, "the sampling thread is one of them"
     assert process["cpu_ratio"] >= 0
+    assert {state["resource"] for state in later["states"]} >= {"cpu", "memory", "disk"}
+    assert all(state["level"] in ("ok", "warn", "critical") and state["reason"] for state in later["states"])
+    assert [(row["name"], row["pid"]) for row in later["processes"]][:1] == [("ralex-monitor", psutil.Process().pid)]
     assert later["window"]["samples"] >= 2
     assert later["window"]["max_memory_used_bytes"] >= later["window"]["mean_memory_used_bytes"] > 0
     assert len(samples) >= 2

@@ -18,7 +18,7 @@ const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => s
 
 /** A share of a whole is drawn against the whole: a little above, so that 100 % is seen. */
 const WHOLE_SHARE = 1.04;
-const SEEN = 0.005;
+const SEEN = 0.02;
 
 /** @param {number} value */
 function percentTick(value) {
