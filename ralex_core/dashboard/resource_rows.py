@@ -13,7 +13,7 @@ from ralex_core.dashboard.contexts.resources import (
 )
 from ralex_core.dashboard.contexts.rows import ResourcePoint
 from ralex_core.monitoring.resource_states import LEVELS, TITLES, ResourceState, worst
-from ralex_core.render import percent, size, to_iso
+from ralex_core.render import count, percent, size, to_iso
 from ralex_core.storage.telemetry import ProcessSample, StateChange
 
 
@@ -162,9 +162,9 @@ def _cpu_detail(point: ResourcePoint) -> str:
 
 
 def _files_detail(point: ResourcePoint) -> str:
-    if point.process_open_files is None:
-        return "on this machine"
-    return f"{point.process_open_files:,} by the monitor"
+    whole = "of this machine" if point.open_files_limit is None else f"of {count(point.open_files_limit)}"
+    own = point.process_open_files
+    return whole if own is None else f"{whole} · own {own:,}"
 
 
 def _of(part: int | None, whole: int | None) -> str:

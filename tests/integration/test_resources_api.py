@@ -177,7 +177,7 @@ async def test_the_page_says_what_will_be_there_before_anything_was_measured(cli
     assert "This machine has not been measured yet" in page
     assert "No samples in this range" in page
     assert 'id="gpus"' not in page
-    assert "No resource came into trouble" in page
+    assert "No resource came into trouble in this range" in page
 
 
 async def test_the_page_has_every_figure_without_scripts(host: SmallHost, client: httpx.AsyncClient) -> None:
@@ -193,7 +193,7 @@ async def test_the_page_has_every_figure_without_scripts(host: SmallHost, client
         "0.50",
         "over 4 cores",
         "2,000",
-        "12 by the monitor",
+        "of 100 K · own 12",
     ):
         assert text in page, text
     assert HOSTILE not in page

@@ -9,7 +9,7 @@ import { Panel } from "./overview_charts.js";
 /** @typedef {(number | null)[]} Values */
 /** @typedef {{key: string, label: string, color: string, width?: number, dash?: number[]}} Line */
 /** @typedef {(value: number | null | undefined) => string} Format */
-/** @typedef {{label: string, lines: Line[], format: Format, tick: (value: number, step: number) => string, steps?: number[], top?: number}} Kind */
+/** @typedef {{label: string, lines: Line[], format: Format, tick: (value: number, step: number) => string, steps?: number[], top?: number, every?: boolean}} Kind lines that show nothing are left out, unless `every` is wanted */
 
 const INK = "var(--chart-p95)";
 const SOFT = "var(--chart-p50)";
@@ -93,7 +93,7 @@ export class LinesPanel extends Panel {
    * @param {Values | null} [load] drawn below on an axis of its own
    */
   show(axis, columns, window, load = null) {
-    const series = this.kind.lines.filter((line, place) => place === 0 || (columns[line.key] ?? []).some((value) => value !== null && value >= SEEN))
+    const series = this.kind.lines.filter((line, place) => place === 0 || this.kind.every || (columns[line.key] ?? []).some((value) => value !== null && value >= SEEN))
       .map((line) => ({ ...line, values: columns[line.key] ?? [] }));
     this.data = { bucketUs: axis.bucket_us, starts: axis.starts, ...window, series };
     this.load = load;

@@ -53,7 +53,7 @@ function draw() {
 function drawGpus(resources, window) {
   const axis = { bucket_us: resources.gpu_bucket_us, starts: resources.gpu_starts };
   const lines = resources.gpus.map((gpu, place) => ({ key: gpu.gpu, label: `${gpu.name} (${gpu.gpu})`, color: gpuColor(place, resources.gpus.length) }));
-  const kind = { .../** @type {import("./resource_charts.js").Kind} */ (KINDS.memory), lines };
+  const kind = { .../** @type {import("./resource_charts.js").Kind} */ (KINDS.memory), lines, every: true };
   panel("gpu_busy", { ...kind, label: "GPU load" })?.show(axis, Object.fromEntries(resources.gpus.map((gpu) => [gpu.gpu, gpu.busy])), window);
   panel("gpu_memory", { ...kind, label: "GPU memory in use" })?.show(axis, Object.fromEntries(resources.gpus.map((gpu) => [gpu.gpu, gpu.memory])), window);
 }
@@ -89,7 +89,7 @@ function showTiles(now) {
   tile("disk", percent(disk), `${bytes(now.disk_used_bytes)} of ${bytes(now.disk_total_bytes)}`, disk);
   tile("disk_io", perS(now.disk_write_bytes_s), `written · ${perS(now.disk_read_bytes_s)} read`);
   tile("network", perS(now.net_received_bytes_s), `received · ${perS(now.net_sent_bytes_s)} sent`);
-  tile("open_files", count(now.open_files), now.process_open_files === null ? "on this machine" : `${count(now.process_open_files)} by the monitor`, share(now.open_files, now.open_files_limit));
+  tile("open_files", count(now.open_files), `${now.open_files_limit === null ? "of this machine" : `of ${count(now.open_files_limit)}`}${now.process_open_files === null ? "" : ` · own ${count(now.process_open_files)}`}`, share(now.open_files, now.open_files_limit));
 }
 
 /** @param {string} key @param {string} value @param {string} detail @param {number | null} [meter] */
