@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ralex_core import __version__
 from ralex_core.collection.otlp_http import otlp_router
 from ralex_core.collection.second_decoder import SecondDecoder
+from ralex_core.dashboard.api.database import database_router
 from ralex_core.dashboard.api.demo import demo_router
 from ralex_core.dashboard.api.described import DescribedApi
 from ralex_core.dashboard.api.door import door_router
@@ -75,7 +76,7 @@ def create_app(runtime: Host) -> FastAPI:
     )
     # the door's routes come before the table's: a POST to /operations is the door
     app.include_router(door_router(site), prefix=API)
-    for make in (operations_router, figures_router, filters_router, live_router):
+    for make in (operations_router, figures_router, filters_router, live_router, database_router):
         app.include_router(make(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)

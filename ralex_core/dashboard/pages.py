@@ -12,6 +12,7 @@ from ralex_core.dashboard.api.demo import remove_demo, start_demo
 from ralex_core.dashboard.api.imports import EVERYTHING, start_imports
 from ralex_core.dashboard.api.operations import find_operation
 from ralex_core.dashboard.contexts.frame import Login, Problem
+from ralex_core.dashboard.database_page import database_pages
 from ralex_core.dashboard.detail import MAX_SPANS, detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page
@@ -111,6 +112,7 @@ def pages_router(site: Site) -> APIRouter:
         await asyncio.to_thread(start_imports, site, source or EVERYTHING)
         return RedirectResponse("/welcome", 303)
 
+    database_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)
     _add_login(router, site)

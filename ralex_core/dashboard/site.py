@@ -54,6 +54,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
     ("resources", "Resources", "/resources", True),
+    ("database", "Database", "/database", True),
     ("welcome", "Connect", "/welcome", False),
     ("monitor", "This monitor", "/monitor", False),
     ("docs", "API", "/docs", False),
@@ -209,7 +210,7 @@ def query_of(request: Request) -> Query:
 
 
 def _nav(page: str, view: View | None) -> list[NavItem]:
-    here = {"operation": "operations"}.get(page, page)
+    here = {"operation": "operations", "statement": "database"}.get(page, page)
     carried: Sequence[tuple[str, str]] = ()
     if view is not None:
         carried = view.pairs() if view.range.explicit else filter_pairs(view.filters)

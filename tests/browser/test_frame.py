@@ -18,6 +18,7 @@ PAGES = (
     "/operations?range=24h",
     "/operations/t-call",
     "/welcome",
+    "/database?range=24h",
     "/monitor",
     "/resources",
     "/docs",

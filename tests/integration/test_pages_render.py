@@ -124,7 +124,7 @@ async def test_hostile_text_stays_text_on_every_page(host: SmallHost, client: ht
 async def test_pages_keep_to_their_own_content_policy(host: SmallHost, client: httpx.AsyncClient) -> None:
     host.store(random_operations(5, 200, start_us=NOW_US - DAY_US // 3, span_us=DAY_US // 4))
     detail = (await client.get("/api/v1/operations")).json()["data"]["rows"][0]["href"]
-    for path in ("/", "/operations", detail, "/welcome", "/monitor", "/resources", "/docs", "/nowhere"):
+    for path in ("/", "/operations", detail, "/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere"):
         page = (await client.get(path)).text
         assert not re.search(r"<[^>]+\sstyle=", page), path
         assert not re.search(r"<[^>]+\son[a-z]+=", page), path
@@ -139,7 +139,17 @@ async def test_pages_keep_to_their_own_content_policy(host: SmallHost, client: h
 async def test_every_file_a_page_asks_for_is_served_for_ever(host: SmallHost, client: httpx.AsyncClient) -> None:
     host.store(make_operation(started_at=NOW_US))
     files: set[str] = set()
-    for path in ("/", "/operations", "/operations/op-1", "/welcome", "/monitor", "/resources", "/docs", "/nowhere"):
+    for path in (
+        "/",
+        "/operations",
+        "/operations/op-1",
+        "/welcome",
+        "/monitor",
+        "/resources",
+        "/database",
+        "/docs",
+        "/nowhere",
+    ):
         files |= set(re.findall(r'(?:src|href)="(/static/[^"#]+)', (await client.get(path)).text))
     assert len(files) > 5
     for file in files:
@@ -192,7 +202,17 @@ async def test_a_mistake_is_told_on_a_page_with_the_request_id(
 
 async def test_demo_data_wears_a_banner_on_every_page(client: httpx.AsyncClient) -> None:
     assert (await client.post("/demo/start")).headers["location"] == "/?range=24h"
-    for path in ("/", "/operations", "/operations/demo-1", "/welcome", "/monitor", "/resources", "/docs", "/nowhere"):
+    for path in (
+        "/",
+        "/operations",
+        "/operations/demo-1",
+        "/welcome",
+        "/monitor",
+        "/resources",
+        "/database",
+        "/docs",
+        "/nowhere",
+    ):
         assert "Demo data" in (await client.get(path)).text, path
     assert (await client.post("/demo/remove")).headers["location"] == "/"
     assert "Demo data" not in (await client.get("/operations")).text

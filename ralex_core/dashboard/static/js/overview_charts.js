@@ -181,9 +181,10 @@ const LATENCY = /** @type {const} */ ([
 ]);
 
 export class LatencyPanel extends Panel {
-  /** @param {Element} panel @param {Context} context */
-  constructor(panel, context) {
+  /** @param {Element} panel @param {Context} context @param {{label: string, none: string}} [words] what is timed, and what an empty range says */
+  constructor(panel, context, words = { label: "Response time of model calls", none: "No call to a model in this range" }) {
     super(panel, context);
+    this.words = words;
     this.log = stored("ralex.latency") === "log";
     /** @type {TimeChart | null} */
     this.times = null;
@@ -231,7 +232,7 @@ export class LatencyPanel extends Panel {
     const counts = this.counts();
     this.read = legend(this.parts.legend, [...this.timesData().series, ...counts], (item, index) => this.readout(item, index), {
       hidden: times.hidden, onToggle: (key, alone) => this.toggle(key, alone) });
-    times.setNone(source.p95_ms.some((value) => value !== null) ? null : "No call to a model in this range");
+    times.setNone(source.p95_ms.some((value) => value !== null) ? null : this.words.none);
     if (this.frame) this.showTable();
   }
 
@@ -239,7 +240,7 @@ export class LatencyPanel extends Panel {
     const upper = el("div", { class: "chart-upper" });
     const lower = el("div", { class: "chart-lower" });
     this.parts.plot.append(upper, lower);
-    this.times = new TimeChart(upper, this.spec("Response time of model calls", { log: this.log, steps: DURATIONS, logSteps: LOG_DURATIONS, hideTime: true, onCursor: (index) => this.onCursor(index),
+    this.times = new TimeChart(upper, this.spec(this.words.label, { log: this.log, steps: DURATIONS, logSteps: LOG_DURATIONS, hideTime: true, onCursor: (index) => this.onCursor(index),
       tooltipExtra: () => this.counts(), formatExtra: (_, value) => count(value) }), this.timesData());
     this.volume = new TimeChart(lower, this.spec("Operations per interval", { kind: "stack", format: count, tick: countTick, steps: WHOLE, dense: true }), this.volumeData());
   }
