@@ -21,6 +21,8 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 RIGHT_TO_LEFT = "\u202eevil\u202c שלום"
 FORMULA = "=cmd|' /C calc'!A0"
 LONG = "x" * 500
+PLAIN_PAGES = ("/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere")
+"""Pages that need no operation to be opened."""
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ async def test_hostile_text_stays_text_on_every_page(host: SmallHost, client: ht
 async def test_pages_keep_to_their_own_content_policy(host: SmallHost, client: httpx.AsyncClient) -> None:
     host.store(random_operations(5, 200, start_us=NOW_US - DAY_US // 3, span_us=DAY_US // 4))
     detail = (await client.get("/api/v1/operations")).json()["data"]["rows"][0]["href"]
-    for path in ("/", "/operations", detail, "/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere"):
+    for path in ("/", "/operations", detail, *PLAIN_PAGES):
         page = (await client.get(path)).text
         assert not re.search(r"<[^>]+\sstyle=", page), path
         assert not re.search(r"<[^>]+\son[a-z]+=", page), path
