@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What all instruments cost a FastAPI endpoint with two SQLite queries under load, beside OpenTelemetry's.
 
-    python -m bench.instruments [--rounds 30] [--slice 0.5] [--otel-packages DIR]
+    python -m bench.instruments [--rounds 12] [--starts 4] [--slice 0.5] [--otel-packages DIR]
 
 The same application (`bench/instrumented_app.py`) runs in one uvicorn process per variant: as it is, with
 `instrument.all()` delivering to a sink process, and with OpenTelemetry's instrumentation for FastAPI and sqlite3, its
 batch processor and OTLP/HTTP exporter to the same sink. The variants take turns, a slice of load each, in an order that
-changes every round; a round gives one ratio, and the figures are medians over the rounds. Servers and the load run on
-different cores where there are two. OpenTelemetry is measured when it is importable, or lies in `--otel-packages`
+changes every round; a round gives one ratio, and the figures are medians over the rounds. Two processes of one program
+differ by some percent in speed for as long as they live: all are started anew `--starts` times, and `control`, the
+application as it is once more, tells how much of a difference means nothing. Servers and the load run on different
+cores where there are two. OpenTelemetry is measured when it is importable, or lies in `--otel-packages`
 (`pip install --target DIR opentelemetry-instrumentation-fastapi opentelemetry-instrumentation-sqlite3
 opentelemetry-sdk opentelemetry-exporter-otlp-proto-http`).
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import random
@@ -35,13 +38,15 @@ from bench.figure import Figure, report
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 8
 USERS = 100
+Results = dict[str, list[tuple[float, float]]]
+"""Of each variant and round: requests a second, µs of CPU a request."""
 
 
 class Client(asyncio.Protocol):
     """One keep-alive connection that asks again as soon as it is answered."""
 
     def __init__(self, until: float, seed: int) -> None:
-        self.until, self.answers, self.failures, self.latencies = until, 0, 0, []
+        self.until, self.answers, self.failures = until, 0, 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.random = random.Random(seed)
         self.buffer = bytearray()
@@ -52,7 +57,6 @@ class Client(asyncio.Protocol):
 
     def ask(self) -> None:
         user = self.random.randrange(USERS)
-        self.asked = time.perf_counter()
         self.transport.write(
             b"GET /users/%d/tasks HTTP/1.1\r\nhost: localhost\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) "
             b"AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0 Safari/537.36\r\naccept: */*\r\n\r\n" % user
@@ -69,9 +73,7 @@ class Client(asyncio.Protocol):
         self.failures += not self.buffer.startswith(b"HTTP/1.1 200")
         self.buffer.clear()
         self.answers += 1
-        now = time.perf_counter()
-        self.latencies.append(now - self.asked)
-        if now < self.until:
+        if time.perf_counter() < self.until:
             self.ask()
         else:
             self.transport.close()
@@ -82,8 +84,8 @@ class Client(asyncio.Protocol):
             self.done.set_exception(error or ConnectionError("the server closed the connection"))
 
 
-async def _load(port: int, seconds: float, seed: int) -> tuple[float, list[float]]:
-    """Requests answered a second, and the seconds each took."""
+async def _load(port: int, seconds: float, seed: int) -> tuple[float, int]:
+    """Requests answered a second, and how many."""
     began = time.perf_counter()
     loop = asyncio.get_running_loop()
     clients = [
@@ -94,7 +96,8 @@ async def _load(port: int, seconds: float, seed: int) -> tuple[float, list[float
     took = time.perf_counter() - began
     if sum(client.failures for client in clients):
         raise SystemExit("the application answered with errors")
-    return sum(client.answers for client in clients) / took, [x for client in clients for x in client.latencies]
+    answers = sum(client.answers for client in clients)
+    return answers / took, answers
 
 
 class Variant:
@@ -105,25 +108,23 @@ class Variant:
         path = [str(ROOT)] if packages is None else [str(packages), str(ROOT)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "RALEX_MONITOR_HOME": str(database.parent)}
         environment |= {"RALEX_MONITOR_ENDPOINT": sink, "OTEL_EXPORTER_OTLP_ENDPOINT": sink}
-        environment |= {"FASTAPI_OTEL_AUTO_CONFIGURE": "false"}
+        environment |= {"FASTAPI_OTEL_AUTO_CONFIGURE": "false", "PYTHONHASHSEED": "0"}
         command = [sys.executable, "-m", "bench.instrumented_app", name, str(database)]
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         if cpu is not None:
             os.sched_setaffinity(self.process.pid, {cpu})
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
-        self.rates: list[float] = []
-        self.cpu_us: list[float] = []
 
     def ask(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return json.load(answer)
 
-    def turn(self, seconds: float, seed: int) -> None:
+    def turn(self, seconds: float, seed: int) -> tuple[float, float]:
+        """Requests answered a second, and µs of CPU each took in the server's process."""
         before = self.ask("/used")["cpu_ns"]
-        rate, latencies = asyncio.run(_load(self.port, seconds, seed))
-        self.cpu_us.append((self.ask("/used")["cpu_ns"] - before) / len(latencies) / 1e3)
-        self.rates.append(rate)
+        rate, answers = asyncio.run(_load(self.port, seconds, seed))
+        return rate, (self.ask("/used")["cpu_ns"] - before) / answers / 1e3
 
 
 @contextmanager
@@ -139,8 +140,8 @@ def _sink(cpu: int | None) -> Iterator[str]:
             process.kill()
 
 
-def measure(names: list[str], rounds: int, seconds: float, packages: Path | None) -> dict[str, Variant]:
-    """Run the variants in turns; the first round warms up and does not count."""
+def measure(names: list[str], rounds: int, seconds: float, packages: Path | None, results: Results) -> None:
+    """Start every variant and load them in turns; the first round warms up and does not count."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     server_cpu, load_cpu = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
     with ExitStack() as stack:
@@ -149,57 +150,74 @@ def measure(names: list[str], rounds: int, seconds: float, packages: Path | None
         if load_cpu is not None:
             os.sched_setaffinity(0, {load_cpu})
             stack.callback(os.sched_setaffinity, 0, set(cores))
-        variants: dict[str, Variant] = {}
+        order: list[Variant] = []
         for name in names:
             home = directory / name
             home.mkdir()
             variant = Variant(name, sink, home / "app.db", packages if "opentelemetry" in name else None, server_cpu)
             stack.callback(variant.process.wait)
             stack.callback(variant.process.kill)
-            variants[name] = variant
-        order = list(variants.values())
+            order.append(variant)
         source = random.Random(7)
         for number in range(rounds + 1):
             source.shuffle(order)
             for variant in order:
-                variant.turn(seconds, number)
-            if number == 0:
-                for variant in order:
-                    variant.rates.clear()
-                    variant.cpu_us.clear()
+                rate, cpu_us = variant.turn(seconds, number)
+                if number:
+                    results[variant.name].append((rate, cpu_us))
         for variant in order:
-            print(f"  {variant.name}: {variant.ask('/delivered')}", flush=True)
-    return variants
+            said = variant.ask("/delivered")
+            if variant.name == "instruments" and said["recorded"] != said["delivered"]:
+                raise SystemExit(f"operations were lost: {said}")
 
 
-def _loss(plain: list[float], other: list[float]) -> float:
-    """Share of throughput lost, the median over rounds; may be negative where it is lost in noise."""
-    return 1 - statistics.median(b / a for a, b in zip(plain, other, strict=True))
+def _compared(plain: list[tuple[float, float]], other: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """Throughput lost in percent, CPU added in percent and in µs a request: medians over rounds, below 0 in noise."""
+    pairs = list(zip(plain, other, strict=True))
+    return (
+        100 * (1 - statistics.median(b[0] / a[0] for a, b in pairs)),
+        100 * (statistics.median(b[1] / a[1] for a, b in pairs) - 1),
+        statistics.median(b[1] - a[1] for a, b in pairs),
+    )
 
 
 def run(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(
         prog="python -m bench.instruments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=12, help="of each start")
+    parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--slice", type=float, default=0.5, help="seconds of load per variant and round")
-    parser.add_argument("--only", action="append", help="a variant; may be given again")
     parser.add_argument("--otel-packages", type=Path, help="directory OpenTelemetry's packages were installed into")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    names = given.only or ["plain", "instruments", "opentelemetry"]
-    found = measure(names, given.rounds, given.slice, given.otel_packages)
-    plain = found["plain"]
-    for name, variant in found.items():
-        cpu = statistics.median(variant.cpu_us)
-        ratios = sorted(b / a - 1 for a, b in zip(plain.cpu_us, variant.cpu_us, strict=True))
-        quarter = len(ratios) // 4
+    names = ["plain", "control", "instruments"]
+    if given.otel_packages or importlib.util.find_spec("opentelemetry.instrumentation.fastapi") is not None:
+        names.append("opentelemetry")
+    else:
+        print("OpenTelemetry's instrumentation is not here; see --help for how to measure it too.")
+    results: Results = {name: [] for name in names}
+    for _ in range(given.starts):
+        measure(names, given.rounds, given.slice, given.otel_packages, results)
+    found = {name: _compared(results["plain"], results[name]) for name in names}
+    for name, rows in results.items():
+        rate, cpu_us = (statistics.median(column) for column in zip(*rows, strict=True))
+        lost, added, added_us = found[name]
         print(
-            f"{name:16}{statistics.median(variant.rates):9.0f} requests/s  {_loss(plain.rates, variant.rates):+7.2%} "
-            f"lost{cpu:9.1f} µs CPU each  {statistics.median(ratios):+7.2%} "
-            f"({ratios[quarter]:+.2%} to {ratios[-1 - quarter]:+.2%})"
+            f"{name:16}{rate:8.0f} requests/s, {lost:+6.1f} % lost;{cpu_us:8.0f} µs CPU each, "
+            f"{added:+6.1f} %, {added_us:+6.0f} µs"
         )
-    figures: list[Figure] = []
+    theirs = found.get("opentelemetry", (None, None, None))
+    limit = None if theirs[2] is None else theirs[2] / 5
+    figures = [
+        Figure(
+            "FastAPI and two queries, throughput lost to all instruments", found["instruments"][0], "%", 2, "the limit"
+        ),
+        Figure("the same, lost to nothing (control)", found["control"][0], "%"),
+        Figure("the same, CPU added per request", found["instruments"][2], "µs", limit, "a fifth of OpenTelemetry"),
+    ]
+    if theirs[0] is not None:
+        figures.append(Figure("the same, throughput lost to OpenTelemetry's", theirs[0], "%"))
     report(figures, given.json)
     return figures
 

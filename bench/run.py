@@ -25,7 +25,7 @@ BENCHES = (
     "resource_sampling",
     "kill",
 )
-PROGRAMS = ("pricing", "sdk_overhead")
+PROGRAMS = ("pricing", "sdk_overhead", "instruments")
 """Benches that print for themselves, in a process of their own."""
 
 

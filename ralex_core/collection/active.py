@@ -7,7 +7,6 @@ and one append. It never raises into the host, waits, or touches a disk or a net
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ralex_core.collection import ids
 from ralex_core.collection.destination import Choice
 from ralex_core.collection.guard import guard
+from ralex_core.collection.prepared import steady
 from ralex_core.collection.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _CANCELLED = frozenset({"CancelledError", "Cancelled", "KeyboardInterrupt", "GeneratorExit"})
 """Exceptions that say somebody stopped waiting; by name, so that asyncio and trio are not imported for it."""
 
-# On Windows `monotonic` ticks every 16 ms; elsewhere it is the same clock as `perf_counter`, and quicker to read.
-steady = time.perf_counter_ns if sys.platform == "win32" else time.monotonic_ns
 wall = time.time_ns
 numbers = ids.counter()
 """Where operations get their numbers; another one in a forked process."""

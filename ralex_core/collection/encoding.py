@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import orjson
 
 from ralex_core.collection.ids import span_text, trace_text
+from ralex_core.collection.prepared import Prepared, steady
 from ralex_core.model.operation import Operation, Pricing
 
 SENDER_FIELDS = frozenset(Operation._fields) - frozenset(Pricing._fields) - {"door", "attributes"}
@@ -31,6 +33,12 @@ def encode(values: Sequence[Any], constants: Mapping[str, Any]) -> bytes:
     Never raises for what the host put in: values without a JSON form become text.
     """
     name, kind, fields, attributes, trace_number, span_number, parent, started_ns, start_ns, end_ns, defaults = values
+    if name.__class__ is Prepared:
+        if defaults is None:
+            return _filled_in(name, fields, trace_number, span_number, parent, started_ns, start_ns, end_ns, constants)
+        name, kind, fields, attributes = name.in_full(fields)
+    if not started_ns:
+        started_ns = start_ns + _wall_minus_steady()
     trace, span = trace_text(trace_number), span_text(span_number)
     record: dict[str, Any] = {
         "operation_id": trace[:16] + span,
@@ -65,6 +73,69 @@ def encode(values: Sequence[Any], constants: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError):
         line = orjson.dumps(plain(record), option=orjson.OPT_APPEND_NEWLINE)
     return line if len(line) <= MAX_LINE_BYTES else _shortened(line)
+
+
+_last: tuple[int, str] = (-1, "")
+"""Trace and its text of the line before: the work of one request comes one after the other."""
+_offset: tuple[int, int] = (0, 0)
+"""When it was taken, and how far the wall clock was ahead of the steady one."""
+_OFFSET_FOR_NS = 50_000_000
+
+
+def _wall_minus_steady() -> int:
+    """To be added to a steady time of the last moments, in which the clocks drift apart by less than a microsecond."""
+    global _offset
+    taken, offset = _offset
+    now = steady()
+    if now - taken > _OFFSET_FOR_NS:
+        offset = time.time_ns() - now
+        _offset = now, offset
+    return offset
+
+
+def _filled_in(
+    prepared: Prepared,
+    count: int | None,
+    trace_number: int | str,
+    span_number: int,
+    parent: int | str | None,
+    started_ns: int,
+    start_ns: int,
+    end_ns: int,
+    constants: Mapping[str, Any],
+) -> bytes:
+    """The line of an operation of which all but ids, times and one count is known before. A third of the cost."""
+    global _last
+    made_for, template = prepared.made
+    if made_for is not constants:
+        template = _template(prepared, constants)
+    number, trace = _last
+    if trace_number.__class__ is str:
+        number, trace = -1, cast("str", trace_number)
+    elif trace_number != number:
+        number, trace = cast("int", trace_number), trace_text(trace_number)
+        _last = number, trace
+    # The number of a trace is that of its first span, and their texts end alike.
+    span = trace[16:] if span_number == number else span_text(span_number)
+    above = "" if parent is None else f'"parent_span_id":"{trace[16:] if parent == number else span_text(parent)}",'
+    if not started_ns:
+        started_ns = start_ns + _wall_minus_steady()
+    counted = "" if count is None else prepared.counted % count
+    duration_ms = (end_ns - start_ns) / 1e6
+    return (template % (trace[:16], span, trace, span, above, started_ns // 1000, duration_ms, counted)).encode()
+
+
+def _template(prepared: Prepared, constants: Mapping[str, Any]) -> str:
+    """The line with places for what varies; made once per operation prepared and destination."""
+    known = {"name": prepared.name[:MAX_NAME], "kind": prepared.kind, **constants, **prepared.fields}
+    head = orjson.dumps(plain(known)).decode()[:-1].replace("%", "%%")
+    attributes = orjson.dumps(plain(prepared.attributes)).decode()[:-1].replace("%", "%%")
+    template = (
+        head + ',"operation_id":"%s%s","trace_id":"%s","span_id":"%s",%s"started_at":%d,"duration_ms":%.6f,'
+        '"attributes":' + attributes + "%s}}\n"
+    )
+    prepared.made = constants, template
+    return template
 
 
 def _as_text(value: object) -> str:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ralex_core.collection.destination import Destination
 
 Values = tuple[
+    Any,
     str,
-    str,
-    dict[str, Any],
+    Any,
     dict[str, Any] | None,
     int | str,
     int,
@@ -34,7 +34,8 @@ Values = tuple[
     dict[str, Any] | None,
 ]
 """A finished operation: name, kind, fields, attributes, trace, span, parent's span (see `ids`), start by the
-wall clock, start and end by a steady clock in nanoseconds, and the context's defaults."""
+wall clock (0: it follows from the steady one), start and end by a steady clock in nanoseconds, and the context's
+defaults. Of a `Prepared` operation that one instead of the name, and its count or None instead of the fields."""
 WIDTH = 11
 _WIDTH_TIMES = range(WIDTH)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from ralex_core.collection.active import current, fail, operation, steady
+from ralex_core.collection import active
+from ralex_core.collection.active import current, defaults, fail, operation
 from ralex_core.collection.guard import guard
 from ralex_core.collection.instrument.clients import client_of
 from ralex_core.collection.instrument.leaf import Leaf
 from ralex_core.collection.instrument.routes import Endpoints
 from ralex_core.collection.instrument.switch import Switch
+from ralex_core.collection.prepared import steady
 
 if TYPE_CHECKING:
     from ralex_core.collection.active import ActiveOperation
@@ -49,7 +51,14 @@ def install_everywhere(switch: Switch, traceparent: bool) -> None:
     def make(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         async def __call__(self: Any, scope: Scope, receive: Receive, send: Send) -> None:
             if switch.on and scope["type"] == "http" and TIMED not in scope:
-                await _timed(original, (self, scope), endpoints, self, receive, send, traceparent)
+                request = _Request(scope, endpoints, self, send, traceparent)
+                try:
+                    await original(self, scope, receive, request.send)
+                except BaseException as error:
+                    request.failed(error)
+                    raise
+                finally:
+                    request.left()
             elif switch.on and scope["type"] == "websocket" and TIMED not in scope:
                 await original(self, scope, receive, _handshake(endpoints, self, scope, send))
             else:
@@ -67,7 +76,14 @@ def install(switch: Switch, app: Any, traceparent: bool) -> None:
     def wrap(inner: App) -> App:
         async def instrumented(scope: Scope, receive: Receive, send: Send) -> None:
             if switch.on and scope["type"] == "http" and TIMED not in scope:
-                await _timed(inner, (scope,), endpoints, app, receive, send, traceparent)
+                request = _Request(scope, endpoints, app, send, traceparent)
+                try:
+                    await inner(scope, receive, request.send)
+                except BaseException as error:
+                    request.failed(error)
+                    raise
+                finally:
+                    request.left()
             elif switch.on and scope["type"] == "websocket" and TIMED not in scope:
                 await inner(scope, receive, _handshake(endpoints, app, scope, send))
             else:
@@ -93,49 +109,17 @@ def install(switch: Switch, app: Any, traceparent: bool) -> None:
     switch.undo_with(unwrap)
 
 
-async def _timed(
-    app: Callable[..., Awaitable[None]],
-    arguments: tuple[Any, ...],
-    endpoints: Endpoints,
-    outer: Any,
-    receive: Receive,
-    send: Send,
-    traceparent: bool,
-) -> None:
-    """Run the application for one request."""
-    request = _Request(arguments[-1], endpoints, outer, send, traceparent)
-    try:
-        await app(*arguments, receive, request.send)
-    except BaseException as error:
-        request.failed(error)
-        raise
-    finally:
-        request.left()
-
-
 class _Request:
     """One request: an operation from its head to the last byte of the answer."""
 
-    __slots__ = (
-        "_endpoints",
-        "_first_ns",
-        "_op",
-        "_outer",
-        "_parts",
-        "_root",
-        "_scope",
-        "_send",
-        "_size",
-        "_status",
-        "_token",
-    )
+    __slots__ = ("_endpoints", "_first_ns", "_op", "_outer", "_root", "_scope", "_send", "_size", "_status", "_token")
 
     def __init__(self, scope: Scope, endpoints: Endpoints, outer: Any, send: Send, traceparent: bool) -> None:
         self._scope = scope
         self._endpoints = endpoints
         self._outer = outer
         self._send = send
-        self._status = self._size = self._parts = self._first_ns = 0
+        self._status = self._size = self._first_ns = 0
         self._root: str = scope.get("root_path", "")
         self._op: ActiveOperation = operation("request", "api")
         self._token: Any = None
@@ -172,14 +156,17 @@ class _Request:
             self._status = message["status"]
         elif kind == "http.response.body":
             self._size += len(message.get("body", b""))
-            if not message.get("more_body", False):
+            if message.get("more_body", False):
+                if not self._first_ns:
+                    self._first_ns = steady()
+            elif self._first_ns:
                 return self._last(message)
-            self._parts += 1
-            if not self._first_ns:
-                self._first_ns = steady()
+            else:
+                self._end()  # all of it in one part, which the server takes without waiting
         return self._send(message)
 
     async def _last(self, message: Message) -> None:
+        """The last part of a stream: it waits until the client has taken enough of those before."""
         try:
             await self._send(message)
         finally:
@@ -190,23 +177,45 @@ class _Request:
         op = self._op
         if op.end_ns:
             return
+        op.end_ns = steady()
         try:
-            fields = op.fields
-            status = self._status
+            fields, status = op.fields, self._status
+            found = self._endpoints.of(self._scope, self._root, self._outer)
+            is_plain = op.extra is None and len(fields) == ("client" in fields) and not self._first_ns
+            op.name = found.name
+            op.extra = found.attributes.copy() if op.extra is None else {**found.attributes, **op.extra}
             if 100 <= status <= 599:
                 fields["http_status"] = status
+                op.extra["http.response.body.size"] = self._size
             if status >= 500 and "status" not in fields:
                 fields["status"] = "error"
                 fields["error_type"] = f"HTTP {status}"
-            if status:
-                fields["http.response.body.size"] = self._size
             if self._first_ns:
                 fields["http.response.time_to_first_byte_ms"] = (self._first_ns - op.start_ns) / 1e6
-            routes = getattr(self._outer, "routes", ())
-            op.name, op.extra = self._endpoints.of(self._scope, self._root, routes)
+            name: Any = op.name
+            values: Any = fields
+            attributes = op.extra
+            if is_plain and status:
+                name, values, attributes = found.answered(status, fields), self._size, None
+            op.defaults = around = defaults.get()
+            recorder = active.default_recorder
+            recorder.put(
+                (
+                    name,
+                    "api",
+                    values,
+                    attributes,
+                    op.trace,
+                    op.span,
+                    op.parent,
+                    op.started_ns,
+                    op.start_ns,
+                    op.end_ns,
+                    around,
+                )
+            )
         except Exception:
             guard.swallow("instrument asgi")
-        op.__exit__(None, None, None)
 
     def failed(self, error: BaseException) -> None:
         """An exception left the application; the server makes a 500 of it when nothing was sent before."""
@@ -222,7 +231,8 @@ class _Request:
 
     def left(self) -> None:
         """The application is done."""
-        self._end()
+        if not self._op.end_ns:
+            self._end()
         if self._token is not None:
             try:  # noqa: SIM105 - contextlib.suppress costs half a microsecond
                 current.reset(self._token)
@@ -251,7 +261,8 @@ def _handshake(endpoints: Endpoints, outer: Any, scope: Scope, send: Send) -> Se
             try:
                 accepted = message["type"] == "websocket.accept"
                 begun.fields["http_status"] = 101 if accepted else message.get("status", 403)
-                begun.name, begun.attributes = endpoints.of({**scope, "method": "WEBSOCKET"}, root, outer.routes)
+                found = endpoints.of({**scope, "method": "WEBSOCKET"}, root, outer)
+                begun.name, begun.attributes = found.name, found.attributes
                 begun.finish()
             except Exception:
                 guard.swallow("instrument asgi")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ralex_core.collection import active, ids
 from ralex_core.collection.active import current, defaults, fail
 from ralex_core.collection.guard import guard
+from ralex_core.collection.prepared import steady
 
 if TYPE_CHECKING:
     from ralex_core.collection.active import ActiveOperation
 
-now = active.steady
-wall = active.wall
+now = steady
 
 
 class Leaf:
@@ -31,7 +31,6 @@ class Leaf:
         "parent",
         "span",
         "start_ns",
-        "started_ns",
         "trace",
     )
 
@@ -49,7 +48,6 @@ class Leaf:
         self.attributes = attributes
         self.trace, self.span, self.parent = place(current.get())
         self.end_ns = 0
-        self.started_ns = wall()
         self.start_ns = now()
 
     def finish(self, error: BaseException | None = None, *, at_ns: int = 0) -> None:
@@ -68,7 +66,6 @@ class Leaf:
                 self.trace,
                 self.span,
                 self.parent,
-                self.started_ns,
                 self.start_ns,
                 self.end_ns,
             )
@@ -99,13 +96,12 @@ def put(
     trace: int | str,
     span: int,
     parent: int | str | None,
-    started_ns: int,
     start_ns: int,
     end_ns: int,
 ) -> None:
     """Hand finished work to the recorder. `attributes` may be shared between operations: nobody changes them."""
     recorder = active.default_recorder
-    values = (name, kind, fields, attributes, trace, span, parent, started_ns, start_ns, end_ns, defaults.get())
+    values = (name, kind, fields, attributes, trace, span, parent, 0, start_ns, end_ns, defaults.get())
     if len(recorder.queue) < recorder.limit:  # `Recorder.put`, spelled out: a call less
         recorder.append(values)
     else:

@@ -6,9 +6,10 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from ralex_core.collection.active import current, fail
+from ralex_core.collection import active
+from ralex_core.collection.active import current, defaults, fail
 from ralex_core.collection.guard import guard
-from ralex_core.collection.instrument.leaf import now, place, put, wall
+from ralex_core.collection.instrument.leaf import now, place
 from ralex_core.collection.instrument.statements import Database, sample
 
 if TYPE_CHECKING:
@@ -56,76 +57,117 @@ class Query:
     """A statement from its execution to its last row; time between fetches, which is the host's, does not count."""
 
     __slots__ = (
-        "_attributes",
         "_database",
-        "_name",
+        "_known",
         "_parent",
         "_slow_ns",
         "_span",
-        "_start_ns",
-        "_started_ns",
         "_text",
         "_trace",
         "batch",
         "rows",
         "spent_ns",
+        "start_ns",
     )
 
-    batch: int | None
-    """Parameter sets of an `executemany`, where they can be counted."""
-
     def __init__(self, database: Database, text: str, slow_ns: int) -> None:
-        self._name, self._attributes = database.statement(text)
+        self._known = database.known.get(text) or database.statement(text)
         self._database = database
         self._text = text
         self._slow_ns = slow_ns
-        self._trace, self._span, self._parent = place(current.get())
+        above = current.get()
+        if above is None:
+            self._trace, self._span, self._parent = place(above)
+        else:
+            self._trace = above.trace
+            self._parent = above.span
+            self._span = next(active.numbers)
         self.rows = 0
         self.spent_ns = 0
-        self.batch = None
-        self._started_ns = wall()
-        self._start_ns = now()
+        self.batch: int | None = None
+        """Parameter sets of an `executemany`, where they can be counted."""
+        self.start_ns = now()
 
     def executed(self) -> None:
         """The statement was executed; rows may follow."""
-        self.spent_ns = now() - self._start_ns
+        self.spent_ns = now() - self.start_ns
 
     def failed(self, error: BaseException, since_ns: int = 0) -> None:
         """Record it as failed, `since_ns` being when the step that failed began; by default the execution."""
-        self.spent_ns += now() - (since_ns or self._start_ns)
+        self.spent_ns += now() - (since_ns or self.start_ns)
         fields: dict[str, Any] = {}
         fail(fields, error)
         code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
         if isinstance(code, str):
             fields["db.response.status_code"] = code[:40]
-        self._put(fields)
+        self._put(self._known.name, fields)
 
     def returned(self) -> None:
         """Record it: `rows` were fetched."""
-        self._put({"db.response.returned_rows": self.rows})
-
-    def changed(self, rows: int) -> None:
-        """Record it: it returned no rows and changed some; -1 where the driver cannot tell."""
-        self._put({"db.response.affected_rows": rows} if rows >= 0 else {})
-
-    def _put(self, fields: dict[str, Any]) -> None:
-        try:
-            if self.batch is not None:
-                fields["db.operation.batch.size"] = self.batch
-            if self.spent_ns >= self._slow_ns:
-                fields["db.query.sample"] = sample(self._text, backslash=self._database.backslash)
-            put(
-                self._name,
+        spent_ns = self.spent_ns
+        if spent_ns >= self._slow_ns:
+            self._put(self._known.name, {"db.response.returned_rows": self.rows})
+            return
+        try:  # `_put`, spelled out
+            recorder = active.default_recorder
+            values = (
+                self._known.returned,
                 "db",
-                fields,
-                self._attributes,
+                self.rows,
+                None,
                 self._trace,
                 self._span,
                 self._parent,
-                self._started_ns,
-                self._start_ns,
-                self._start_ns + self.spent_ns,
+                0,
+                self.start_ns,
+                self.start_ns + spent_ns,
+                defaults.get(),
             )
+            if len(recorder.queue) < recorder.limit:
+                recorder.append(values)
+            else:
+                recorder.put_slowly(values)
+        except Exception:
+            guard.swallow("instrument db")
+
+    def changed(self, rows: int) -> None:
+        """Record it: it returned no rows and changed some; -1 where the driver cannot tell."""
+        if self.spent_ns < self._slow_ns and self.batch is None:
+            self._put(self._known.affected, rows if rows >= 0 else None)
+        else:
+            self._put(self._known.name, {"db.response.affected_rows": rows} if rows >= 0 else {})
+
+    def _put(self, name: Any, fields: Any) -> None:
+        """Hand it to the recorder: prepared with its count, or its name with fields."""
+        try:
+            attributes = None
+            if fields.__class__ is dict:
+                attributes = self._known.attributes
+                if self.batch is not None:
+                    fields["db.operation.batch.size"] = self.batch
+                if self.spent_ns >= self._slow_ns:
+                    fields["db.query.sample"] = sample(self._text, backslash=self._database.backslash)
+            start_ns = self.start_ns
+            end_ns = start_ns + self.spent_ns
+            around = defaults.get()
+            values = (
+                name,
+                "db",
+                fields,
+                attributes,
+                self._trace,
+                self._span,
+                self._parent,
+                0,
+                start_ns,
+                end_ns,
+                around,
+            )
+            recorder = active.default_recorder
+            if len(recorder.queue) < recorder.limit:  # `Recorder.put`, spelled out: a call less
+                recorder.append(values)
+            else:
+                recorder.put_slowly(values)
         except Exception:
             guard.swallow("instrument db")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any, cast
 
+from ralex_core.collection.prepared import Prepared
+
 Scope = MutableMapping[str, Any]
 
 METHODS = frozenset(
@@ -17,40 +19,61 @@ MAX_DEPTH = 10
 NO_ROUTE = "(no route)"
 
 
+class Endpoint:
+    """A method and a route: what its requests have in common."""
+
+    __slots__ = ("_answered", "attributes", "name")
+
+    def __init__(self, name: str, attributes: dict[str, Any]) -> None:
+        self.name = name
+        self.attributes = attributes
+        self._answered: dict[tuple[int, str | None], Prepared] = {}
+
+    def answered(self, status: int, fields: dict[str, Any]) -> Prepared:
+        """Requests that were answered with this status and have these fields: the status' own and perhaps a client."""
+        key = status, fields.get("client")
+        prepared = self._answered.get(key)
+        if prepared is None:
+            prepared = Prepared(self.name, "api", fields.copy(), self.attributes, "http.response.body.size")
+            self._answered[key] = prepared
+        return prepared
+
+
 class Endpoints:
-    """Names and shared attributes of an application's requests, by method and route."""
+    """An application's requests, by method and route."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, int, int], tuple[str, dict[str, Any], object]] = {}
-        self._named: dict[tuple[str, str | None], tuple[str, dict[str, Any]]] = {}
+        self._known: dict[tuple[object, int, int], tuple[Endpoint, object]] = {}
+        self._named: dict[tuple[str, str | None], Endpoint] = {}
 
-    def of(self, scope: Scope, root: str, routes: Iterable[Any]) -> tuple[str, dict[str, Any]]:
-        """Of a request that was routed; `root` was its `root_path` before, `routes` those of the application."""
+    def of(self, scope: Scope, root: str, application: Any) -> Endpoint:
+        """Of a request that was routed by the application; `root` was its `root_path` before."""
         route = scope.get("route")
         context = _context(scope, route)
         mounted = scope.get("root_path", "") != root
         if route is None or mounted:  # the same route may be mounted in several places
+            routes = getattr(application, "routes", ())
             return self._name(scope["method"], template_of(scope, root, routes, route, context))
         key = (scope["method"], id(route), id(context))
         known = self._known.get(key)
         if known is None:
-            name, attributes = self._name(scope["method"], template_of(scope, root, routes, route, context))
+            endpoint = self._name(scope["method"], template_of(scope, root, (), route, context))
             # With the objects: their ids are not given to others while they are remembered here.
-            known = name, attributes, (route, context)
+            known = endpoint, (route, context)
             if len(self._known) < MAX_ROUTES:
                 self._known[key] = known
-        return known[0], known[1]
+        return known[0]
 
-    def _name(self, method: str, template: str | None) -> tuple[str, dict[str, Any]]:
+    def _name(self, method: str, template: str | None) -> Endpoint:
         shown = method if method in METHODS else OTHER_METHOD
         if (shown, template) not in self._named:
             if len(self._named) >= MAX_ROUTES:
                 template = None
-            name = f"{shown} {template if template is not None else NO_ROUTE}"
             attributes: dict[str, Any] = {"http.request.method": shown, "http.direction": "server"}
             if template is not None:
                 attributes["http.route"] = template
-            self._named[shown, template] = name, attributes
+            name = f"{shown} {template if template is not None else NO_ROUTE}"
+            self._named[shown, template] = Endpoint(name, attributes)
         return self._named[shown, template]
 
 

@@ -11,8 +11,9 @@ import sqlite3.dbapi2
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
+from ralex_core.collection.guard import guard
 from ralex_core.collection.instrument.leaf import now
-from ralex_core.collection.instrument.queries import Query, Watch, database, file_name, size_of
+from ralex_core.collection.instrument.queries import Query, Watch, database, file_name, size_of, text_of
 
 if TYPE_CHECKING:
     from ralex_core.collection.instrument.switch import Switch
@@ -73,8 +74,8 @@ def _cursor_class(asked: type[Any]) -> type:
     if issubclass(asked, _Cursor):
         return asked
     if asked not in _cursor_classes:
-        made = type(asked.__name__, (_Cursor, asked), _same(asked))
-        _cursor_classes[asked] = made
+        bases = {f"_base_{name}": getattr(asked, name) for name in ("execute", "fetchall", "fetchone")}
+        _cursor_classes[asked] = type(asked.__name__, (_Cursor, asked), {**_same(asked), **bases})
     return _cursor_classes[asked]
 
 
@@ -130,22 +131,32 @@ _new_cursor = sqlite3.Connection.cursor
 
 
 class _Cursor(sqlite3.Cursor):
+    """Written out where the host's programs are hot: every call saved here is saved for every query."""
+
     _query: Query | None = None
     """Executed, with rows that may still be fetched."""
+    # What the class we stand for has; `super()` costs more than the call itself.
+    _base_execute: Callable[..., Any] = sqlite3.Cursor.execute
+    _base_fetchall: Callable[..., list[Any]] = sqlite3.Cursor.fetchall
+    _base_fetchone: Callable[..., Any] = sqlite3.Cursor.fetchone
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         if self._query is not None:
             self._done()
         watch: Watch | None = getattr(self.connection, "ralex_watch", None)
-        query = watch.begin(sql) if watch is not None else None
-        if query is None:
-            return super().execute(sql, parameters)
+        if watch is None or not watch.switch.on or (watch.elsewhere is not None and watch.elsewhere.on):
+            return self._base_execute(sql, parameters)
         try:
-            super().execute(sql, parameters)
+            query = Query(watch.database, sql if sql.__class__ is str else text_of(sql), watch.slow_ns)
+        except Exception:
+            guard.swallow("instrument sqlite3")
+            return self._base_execute(sql, parameters)
+        try:
+            self._base_execute(sql, parameters)
         except BaseException as error:
             query.failed(error)
             raise
-        query.executed()
+        query.spent_ns = now() - query.start_ns
         if self.description is None:
             query.changed(self.rowcount)
         else:
@@ -178,19 +189,34 @@ class _Cursor(sqlite3.Cursor):
     def fetchall(self) -> list[Any]:
         query = self._query
         if query is None:
-            return super().fetchall()
-        rows = self._fetch(query, super().fetchall)
+            return self._base_fetchall()
+        self._query = None
+        began = now()
+        try:
+            rows = self._base_fetchall()
+        except BaseException as error:
+            query.failed(error, began)
+            raise
+        query.spent_ns += now() - began
         query.rows += len(rows)
-        self._done()
+        query.returned()
         return rows
 
     def fetchone(self) -> Any:
         query = self._query
         if query is None:
-            return super().fetchone()
-        row = self._fetch(query, super().fetchone)
+            return self._base_fetchone()
+        began = now()
+        try:
+            row = self._base_fetchone()
+        except BaseException as error:
+            self._query = None
+            query.failed(error, began)
+            raise
+        query.spent_ns += now() - began
         if row is None:
-            self._done()
+            self._query = None
+            query.returned()
         else:
             query.rows += 1
         return row
@@ -235,7 +261,10 @@ class _Cursor(sqlite3.Cursor):
         super().close()
 
     def __del__(self) -> None:
-        self._done()
+        query = self._query
+        if query is not None:
+            self._query = None
+            query.returned()
 
     def _done(self) -> None:
         query = self._query

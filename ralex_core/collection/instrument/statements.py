@@ -10,6 +10,7 @@ import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from ralex_core.collection.prepared import Prepared
 from ralex_core.collection.redaction import redact_text
 
 MAX_READ = 4096
@@ -57,32 +58,44 @@ class Statement(NamedTuple):
     """Of the whole normalised text: 16 hexadecimal digits."""
 
 
-class Database:
-    """Statements of one database, each with the attributes that every execution of it carries."""
+class Known:
+    """A statement of a database that was seen before: what every execution of it has in common."""
 
-    __slots__ = ("_known", "_shared", "backslash")
+    __slots__ = ("affected", "attributes", "name", "returned")
+
+    def __init__(self, name: str, attributes: dict[str, Any]) -> None:
+        self.name = name
+        self.attributes = attributes
+        self.returned = Prepared(name, "db", {}, attributes, "db.response.returned_rows")
+        self.affected = Prepared(name, "db", {}, attributes, "db.response.affected_rows")
+
+
+class Database:
+    """Statements of one database."""
+
+    __slots__ = ("_shared", "backslash", "known")
 
     def __init__(self, system: str, namespace: str | None) -> None:
         self._shared: dict[str, Any] = {"db.system.name": system}
         if namespace:
             self._shared["db.namespace"] = namespace
         self.backslash = system in ("mysql", "mariadb")
-        self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.known: dict[str, Known] = {}
 
-    def statement(self, text: str) -> tuple[str, dict[str, Any]]:
-        """Name and attributes of a statement. The attributes are shared: copy them to add any."""
-        known = self._known.get(text)
+    def statement(self, text: str) -> Known:
+        """What is known of a statement."""
+        known = self.known.get(text)
         return known if known is not None else self._read(text)
 
-    def _read(self, text: str) -> tuple[str, dict[str, Any]]:
+    def _read(self, text: str) -> Known:
         key = text if len(text) <= MAX_READ else text[: MAX_READ + 1]  # no more of it is looked at
-        known = self._known.get(key)
+        known = self.known.get(key)
         if known is None:
             name, operation, digest = normalised(key, backslash=self.backslash)
-            known = name, {**self._shared, "db.operation.name": operation, "db.query.hash": digest}
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()  # cheaper than keeping an order at every execution; what is used comes back at once
-            self._known[key] = known
+            known = Known(name, {**self._shared, "db.operation.name": operation, "db.query.hash": digest})
+            if len(self.known) >= REMEMBERED:
+                self.known.clear()  # cheaper than keeping an order at every execution; what is used comes back at once
+            self.known[key] = known
         return known
 
 

@@ -268,6 +268,6 @@ def test_our_own_mistakes_stay_ours(db: sqlite3.Connection, monkeypatch: pytest.
 
     monkeypatch.setattr(guard, "raise_errors", False)
     before = guard.failures
-    monkeypatch.setattr(queries, "put", lambda *_: 1 // 0)
+    monkeypatch.setattr(queries, "defaults", None)
     assert db.execute("select 1").fetchall() == [(1,)]
     assert guard.failures == before + 1

@@ -112,14 +112,14 @@ def test_statements_are_remembered_within_a_bound() -> None:
     assert known.statement("select 1") is first
     for number in range(REMEMBERED * 2):
         known.statement(f"select * from t{number}")
-    assert len(known._known) <= REMEMBERED
+    assert len(known.known) <= REMEMBERED
     known.statement("select " + "1, " * MAX_READ)
-    assert max(map(len, known._known)) <= MAX_READ + 1
+    assert max(map(len, known.known)) <= MAX_READ + 1
 
 
 def test_attributes_name_the_database() -> None:
-    _, attributes = Database("sqlite", "app.db").statement("select 1")
-    assert attributes == {
+    known = Database("sqlite", "app.db").statement("select 1")
+    assert known.attributes == {
         "db.system.name": "sqlite",
         "db.namespace": "app.db",
         "db.operation.name": "SELECT",
