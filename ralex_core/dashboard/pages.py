@@ -19,6 +19,7 @@ from ralex_core.dashboard.explorer import explorer, read_page
 from ralex_core.dashboard.monitor_page import monitor_pages
 from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
+from ralex_core.dashboard.performance_page import performance_pages
 from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
 from ralex_core.dashboard.resources_page import resources_pages
 from ralex_core.dashboard.security import SESSION_US, LoginDesk, cookie_header, safe_next
@@ -112,6 +113,7 @@ def pages_router(site: Site) -> APIRouter:
         await asyncio.to_thread(start_imports, site, source or EVERYTHING)
         return RedirectResponse("/welcome", 303)
 
+    performance_pages(router, site)
     database_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)

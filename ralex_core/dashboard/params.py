@@ -290,6 +290,11 @@ def read_limit(query: Query, default: int, most: int) -> int:
     return _whole({name: value for name, value in query if value}, "limit", default, 1, most)
 
 
+def read_whole(query: Query, name: str, default: int, least: int, most: int) -> int:
+    """A parameter that must be a whole number from `least` to `most`."""
+    return _whole({key: value for key, value in query if value}, name, default, least, most)
+
+
 def one_of(query: Query, name: str, allowed: Sequence[str], default: str) -> str:
     """A parameter that must be one of a few words.
 

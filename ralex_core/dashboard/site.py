@@ -29,6 +29,7 @@ from ralex_core.dashboard.params import (
     href,
     read_view,
 )
+from ralex_core.dashboard.performance import Performances
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.questions import Pool, Remembered
 from ralex_core.dashboard.resource_rows import process_point, state_view
@@ -53,6 +54,7 @@ MAX_PARAMETERS = 300
 PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
+    ("performance", "Performance", "/performance", True),
     ("resources", "Resources", "/resources", True),
     ("database", "Database", "/database", True),
     ("welcome", "Connect", "/welcome", False),
@@ -73,6 +75,7 @@ class Site:
         self.files = StaticFiles()
         self.pool = Pool()
         self.overviews = Overviews(host, self.pool)
+        self.performances = Performances(host, self.pool)
         self.imports = Imports(host)
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
@@ -154,6 +157,7 @@ class Site:
         context: dict[str, object],
         boot: dict[str, object] | None = None,
         view: View | None = None,
+        extra: Sequence[tuple[str, str]] = (),
         live: bool = False,
         status: int = 200,
     ) -> Response:
@@ -163,9 +167,10 @@ class Site:
             context: what the template shows, beside `shell` and `boot`.
             boot: data for the page's scripts, beside what every page gets.
             view: range and filters, for pages that have them.
+            extra: further parameters of the page, which links that change range or filters keep.
             live: whether the page's scripts open the WebSocket.
         """
-        shell = self.shell(request, page, title, view)
+        shell = self.shell(request, page, title, view, extra)
         filters_query = href("", filter_pairs(view.filters)).lstrip("?") if view else ""
         started: dict[str, object] = {
             "page": page,
@@ -182,7 +187,14 @@ class Site:
         html = self._templates.get_template(f"dashboard/{template}").render(shell=shell, boot=started, **context)
         return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 
-    def shell(self, request: Request, page: str, title: str, view: View | None) -> Shell:
+    def shell(
+        self,
+        request: Request,
+        page: str,
+        title: str,
+        view: View | None,
+        extra: Sequence[tuple[str, str]] = (),
+    ) -> Shell:
         return Shell(
             page=page,
             title=title,
@@ -193,7 +205,7 @@ class Site:
             nav=_nav(page, view),
             demo=DemoView(self.host.demo_active),
             signed_in=bool(getattr(request.state, "signed_in", False)),
-            scope=None if view is None else _scope_bar(request.url.path, view),
+            scope=None if view is None else _scope_bar(request.url.path, view, extra),
         )
 
 
@@ -219,13 +231,14 @@ def _nav(page: str, view: View | None) -> list[NavItem]:
     ]
 
 
-def _scope_bar(path: str, view: View) -> ScopeBar:
+def _scope_bar(path: str, view: View, extra: Sequence[tuple[str, str]] = ()) -> ScopeBar:
     filters = filter_pairs(view.filters)
+    kept = [*filters, *extra]
     labels = {param: label for param, (_, label) in FILTER_FIELDS.items()}
     return ScopeBar(
         range=view.range,
         ranges=[
-            Choice(key, label, "" if key == "custom" else href(path, [("range", key), *filters]), key == view.range.key)
+            Choice(key, label, "" if key == "custom" else href(path, [("range", key), *kept]), key == view.range.key)
             for key, (label, _) in RANGES.items()
         ],
         chips=[
@@ -233,13 +246,13 @@ def _scope_bar(path: str, view: View) -> ScopeBar:
                 param,
                 labels[param],
                 value or "not known",
-                href(path, [*view.range_pairs(), *(pair for pair in filters if pair != (param, value))]),
+                href(path, [*view.range_pairs(), *(pair for pair in kept if pair != (param, value))]),
             )
             for param, value in filters
         ],
         fields=[] if path in UNFILTERED else [FilterField(param, label) for param, (_, label) in FILTER_FIELDS.items()],
-        clear_href=href(path, view.range_pairs()),
-        hidden=filters,
+        clear_href=href(path, [*view.range_pairs(), *extra]),
+        hidden=kept,
         hidden_range=view.range_pairs(),
         query=view.query,
         path=path,

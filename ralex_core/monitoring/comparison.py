@@ -54,6 +54,8 @@ FLOOR_MS = 1.0
 """Nor does anybody wait for a millisecond."""
 ALPHA = 0.05
 WEEK_US = 7 * DAY_US
+LONGEST_WEEKLY_US = WEEK_US + HOUR_US
+"""The longest window compared with the same hours last week: a week, and what rounding to whole buckets adds."""
 SLOTS = 24
 """A window is cut into up to this many slots to see how alike neighbouring operations are."""
 EARLIER = 24
@@ -118,7 +120,7 @@ class Comparison:
 
 def window_before(window: Window, against: Against) -> Window | None:
     """The window to compare with; None when it is not one window, or a week ago would be part of the window itself."""
-    if against == "usual" or (against == "last_week" and window.length_us > WEEK_US):
+    if against == "usual" or (against == "last_week" and window.length_us > LONGEST_WEEKLY_US):
         return None
     shift = window.length_us if against == "previous" else WEEK_US
     return Window(window.start_us - shift, window.end_us - shift)

@@ -72,7 +72,7 @@ def load(store: Store, scope: Scope, *, now_us: int | None = None, only: Only | 
     mean_ms = total_ms / timed if timed else None
     little = None if per_minute is None or mean_ms is None else per_minute / 60 * mean_ms / 1000
     exact = None
-    if operations and operations <= MAX_PEAK_OPERATIONS and window.length_us <= MAX_EXACT_DAYS * DAY_US:
+    if operations and operations <= MAX_PEAK_OPERATIONS and window.length_us < (MAX_EXACT_DAYS + 1) * DAY_US:
         exact = concurrency(store, scope, only)
     pressures = _pressures(store, scope, bucket_us, only) if operations else []
     return Load(operations, per_minute, mean_ms, little, exact, bucket_us, pressures)

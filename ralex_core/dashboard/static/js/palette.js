@@ -11,6 +11,7 @@ const KEYS = [
   ["?", "These keys"],
   ["g o", "Overview"],
   ["g p", "Operations"],
+  ["g e", "Performance"],
   ["g d", "Database"],
   ["g c", "Connect"],
   ["g r", "Resources"],
