@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ralex_core.clock import Clock, SystemClock
 from ralex_core.dashboard.problems import not_found
 
 STATIC = Path(__file__).parent / "static"
@@ -31,6 +33,10 @@ CONTENT_TYPES = {
     ".webmanifest": "application/manifest+json",
     ".txt": "text/plain; charset=utf-8",
 }
+BUNDLES = {"css/app.css": ("css/tokens.css", "css/base.css", "css/shell.css", "css/panels.css")}
+"""Files that are served as one: every page needs all of them before it can be painted."""
+CHECKED_S = 1.0
+"""How long the files are believed unchanged: a page asks for two dozen addresses, a look at all files is not free."""
 _HASHED = re.compile(r"^[0-9a-f]{12}/")
 
 
@@ -45,10 +51,12 @@ class _File:
 class StaticFiles:
     """The files under `root`, by their path below it. Files of other kinds than `CONTENT_TYPES` are not served."""
 
-    def __init__(self, root: Path = STATIC) -> None:
+    def __init__(self, root: Path = STATIC, clock: Clock | None = None) -> None:
         self._root = root
+        self._clock = clock or SystemClock()
         self._signature: tuple[tuple[str, int, int], ...] = ()
         self._version = ""
+        self._checked_at = -math.inf
         self._files: dict[str, _File] = {}
 
     def url(self, path: str) -> str:
@@ -56,7 +64,10 @@ class StaticFiles:
         return f"/static/{self.version()}/{path}"
 
     def version(self) -> str:
-        """Twelve hex digits that change when any file does. Costs one `stat` per file."""
+        """Twelve hex digits that change, within a second, when any file does."""
+        now = self._clock.monotonic()
+        if now - self._checked_at < CHECKED_S:
+            return self._version
         found = sorted(
             (entry.path, entry.stat().st_mtime_ns, entry.stat().st_size)
             for entry in _walk(self._root)
@@ -68,6 +79,7 @@ class StaticFiles:
             for path, _, _ in signature:
                 digest.update(path.removeprefix(str(self._root)).encode() + b"\0" + Path(path).read_bytes())
             self._signature, self._version, self._files = signature, digest.hexdigest()[:12], {}
+        self._checked_at = now
         return self._version
 
     def answer(self, request: Request, path: str) -> Response:
@@ -96,19 +108,20 @@ class StaticFiles:
         return Response(file.content, headers=headers, media_type=file.content_type)
 
     def _load(self, name: str) -> _File:
-        path = (self._root / name).resolve()
-        content_type = CONTENT_TYPES.get(path.suffix)
-        if content_type is None or not path.is_relative_to(self._root.resolve()) or not path.is_file():
-            raise not_found(f"There is no file {name[:80]!r} here.")
-        content = path.read_bytes()
+        content = b"\n".join(self._read(part) for part in BUNDLES.get(name, (name,)))
+        suffix = Path(name).suffix
         compressed = (
-            gzip.compress(content, 9, mtime=0)
-            if len(content) >= 512 and path.suffix not in (".png", ".woff2")
-            else None
+            gzip.compress(content, 9, mtime=0) if len(content) >= 512 and suffix not in (".png", ".woff2") else None
         )
         etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-        file = self._files[name] = _File(content, compressed, content_type, etag)
+        file = self._files[name] = _File(content, compressed, CONTENT_TYPES[suffix], etag)
         return file
+
+    def _read(self, name: str) -> bytes:
+        path = (self._root / name).resolve()
+        if path.suffix not in CONTENT_TYPES or not path.is_relative_to(self._root.resolve()) or not path.is_file():
+            raise not_found(f"There is no file {name[:80]!r} here.")
+        return path.read_bytes()
 
 
 def _walk(root: Path) -> list[os.DirEntry[str]]:

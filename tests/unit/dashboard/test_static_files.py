@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
+from ralex_core.clock import ManualClock
 from ralex_core.dashboard.problems import RequestProblem
-from ralex_core.dashboard.static_files import FOR_EVER, StaticFiles
+from ralex_core.dashboard.static_files import BUNDLES, CHECKED_S, FOR_EVER, STATIC, StaticFiles
 
 
 def request(**headers: str) -> Request:
@@ -28,11 +29,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_address_changes_with_the_content_and_is_kept_for_ever(root: Path) -> None:
-    files = StaticFiles(root)
+    clock = ManualClock()
+    files = StaticFiles(root, clock)
     first = files.url("js/a.js")
     assert files.url("js/a.js") == first
     assert files.answer(request(), first.removeprefix("/static/")).headers["cache-control"] == FOR_EVER
     (root / "js" / "a.js").write_text("changed")
+    clock.advance(CHECKED_S)
     second = files.url("js/a.js")
     assert second != first
     assert files.answer(request(), second.removeprefix("/static/")).body == b"changed"
@@ -52,6 +55,12 @@ def test_a_file_is_compressed_for_who_understands_it(root: Path) -> None:
     assert small.headers["content-encoding"] == "gzip"
     assert gzip.decompress(small.body) == plain.body
     assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
+
+
+def test_a_bundle_is_its_files_one_after_the_other() -> None:
+    for name, parts in BUNDLES.items():
+        body = StaticFiles().answer(request(), name).body
+        assert body == b"\n".join((STATIC / part).read_bytes() for part in parts)
 
 
 def test_a_file_that_did_not_change_is_not_sent_again(root: Path) -> None:
