@@ -187,6 +187,11 @@ class Settings(BaseSettings):
         ge=1000,
         description="Operations that may wait for a commit before doors answer 503.",
     )
+    max_names: int = Field(
+        default=2000,
+        ge=1,
+        description="Distinct operation names of a kind that are kept apart; later ones become `(other)`.",
+    )
     max_body_mb: int = Field(default=64, ge=1, description="Largest request body, after decompression, in MiB.")
     store_content: bool = Field(
         default=False,

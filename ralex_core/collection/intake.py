@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+from ralex_core.collection.cardinality import NameCap
 from ralex_core.collection.preparation import Preparation
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
@@ -17,10 +18,19 @@ from ralex_core.storage.writer import BatchWriter
 class Intake:
     """Takes operations from every door. What it gives back resolves only after they are committed."""
 
-    def __init__(self, book: PriceBook, writer: BatchWriter, settings: Settings, metrics: SelfMetrics) -> None:
+    def __init__(
+        self,
+        book: PriceBook,
+        writer: BatchWriter,
+        settings: Settings,
+        metrics: SelfMetrics,
+        names: NameCap | None = None,
+    ) -> None:
+        """`names` limits the distinct operation names; without it there is no limit."""
         self._prepare = Preparation(book, keep_content=settings.store_content)
         self._writer = writer
         self._metrics = metrics
+        self._names = names
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         """Redact, price and queue operations.
@@ -35,4 +45,4 @@ class Intake:
     def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         """Queue operations that went through a `Preparation` of the same settings; else as `submit`."""
         self._metrics.add("intake_operations_total", len(operations))
-        return self._writer.submit(operations)
+        return self._writer.submit(operations if self._names is None else self._names(operations))

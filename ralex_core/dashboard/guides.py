@@ -39,11 +39,10 @@ def _claude_code(base_url: str, header: str | None) -> Guide:
                 "sh",
             ),
             Step(
-                "On another machine, let Claude Code send its spans (a beta feature of Claude Code):",
+                "On another machine, let Claude Code report its calls and tools as events:",
                 _exports(
                     ("CLAUDE_CODE_ENABLE_TELEMETRY", "1"),
-                    ("CLAUDE_CODE_ENHANCED_TELEMETRY_BETA", "1"),
-                    ("OTEL_TRACES_EXPORTER", "otlp"),
+                    ("OTEL_LOGS_EXPORTER", "otlp"),
                     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
                     ("OTEL_EXPORTER_OTLP_ENDPOINT", base_url),
                     ("OTEL_EXPORTER_OTLP_HEADERS", header),
@@ -59,12 +58,11 @@ def _codex(base_url: str, header: str | None) -> Guide:
     return Guide(
         "codex",
         "Codex",
-        "Codex sends its spans over OTLP. What they say about tokens depends on its version; the rest stays unknown.",
+        "Codex reports its calls with their tokens, its requests and its tools as events.",
         [
             Step(
                 "Add to ~/.codex/config.toml:",
-                f'[otel]\ntrace_exporter = "otlp-http"\n\n[otel.trace_exporter.otlp-http]\n'
-                f'endpoint = "{base_url}/v1/traces"\nprotocol = "binary"{headers}',
+                f'[otel.exporter.otlp-http]\nendpoint = "{base_url}/v1/logs"\nprotocol = "binary"{headers}',
                 "toml",
             ),
         ],
@@ -75,13 +73,13 @@ def _gemini(base_url: str, header: str | None) -> Guide:
     return Guide(
         "gemini",
         "Gemini CLI",
-        "Gemini CLI sends its spans over OTLP once telemetry and traces are on.",
+        "Gemini CLI reports its calls with their tokens, its errors and its tools as events.",
         [
             Step(
                 "Before starting it:",
                 _exports(
                     ("GEMINI_TELEMETRY_ENABLED", "true"),
-                    ("GEMINI_TELEMETRY_TRACES_ENABLED", "true"),
+                    ("GEMINI_TELEMETRY_LOG_PROMPTS", "false"),
                     ("GEMINI_TELEMETRY_TARGET", "local"),
                     ("GEMINI_TELEMETRY_OTLP_PROTOCOL", "http"),
                     ("GEMINI_TELEMETRY_OTLP_ENDPOINT", base_url),
@@ -143,7 +141,7 @@ def _opentelemetry(base_url: str, header: str | None) -> Guide:
     return Guide(
         "opentelemetry",
         "OpenTelemetry",
-        "Any program whose spans follow the GenAI conventions. Spans are answered only after they are stored.",
+        "Any program whose spans follow the GenAI conventions. They are answered only after they are stored.",
         [
             Step(
                 "Point its exporter here:",

@@ -17,6 +17,7 @@ HELP: dict[str, str] = {
     "otlp_data_points_total": "Data points received by the OTLP door.",
     "otlp_data_points_rejected_total": "Data points the OTLP door could not take.",
     "otlp_data_points_unused_total": "Data points that say nothing that is used, or nothing new.",
+    "names_capped_total": "Operations stored under the name (other), because their kind has max_names names already.",
     "operations_set_aside_total": "Operations that no longer count, because others say the same.",
     "second_decoder_requests_total": "OTLP requests decoded by the second process.",
     "second_decoder_starts_total": "Starts of the second process that decodes while much comes in.",

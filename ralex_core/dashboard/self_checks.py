@@ -39,6 +39,9 @@ class Levels:
     disk_free_bytes: int | None
     disk_total_bytes: int | None
     resident_bytes: int
+    renamed_lately: int
+    """Operations stored as `(other)`, because their name was one too many of its kind."""
+    max_names: int
 
 
 def self_checks(levels: Levels) -> list[SelfCheck]:
@@ -51,6 +54,7 @@ def self_checks(levels: Levels) -> list[SelfCheck]:
         _live(levels),
         _disk(levels),
         _memory(levels),
+        _names(levels),
     ]
 
 
@@ -141,3 +145,13 @@ def _memory(levels: Levels) -> SelfCheck:
         sentence = f"The monitor uses {value} of memory, more than it should; a restart gives it back."
         return SelfCheck("memory", "Memory", "warn", value, sentence)
     return SelfCheck("memory", "Memory", "ok", value, "The monitor's memory is within its bounds.")
+
+
+def _names(levels: Levels) -> SelfCheck:
+    if not levels.renamed_lately:
+        return SelfCheck("names", "Names", "ok", "all kept apart", "Every operation has its own name.")
+    sentence = (
+        f"{count(levels.renamed_lately)} operations were stored under the name (other) in the last quarter of an hour: "
+        f"their kind has more than {levels.max_names:,} names. Name them without ids in them, or raise max_names."
+    )
+    return SelfCheck("names", "Names", "warn", f"{count(levels.renamed_lately)} renamed", sentence)

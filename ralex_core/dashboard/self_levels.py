@@ -25,6 +25,7 @@ LOSSES: tuple[tuple[str, str], ...] = (
     ("otlp_log_records_rejected_total", "Log records the OTLP door rejected"),
     ("otlp_data_points_rejected_total", "Data points the OTLP door rejected"),
     ("otlp_refused_requests_total", "OTLP requests told to come again"),
+    ("names_capped_total", "Operations stored under the name (other)"),
     ("commit_failures_total", "Batches that could not be stored"),
     ("http_refused_total", "Requests refused by host, origin or token"),
     ("login_failures_total", "Sign-ins with a wrong token"),
@@ -70,6 +71,8 @@ def levels(host: Host, watch: Growth, not_ready: str | None) -> Levels:
         disk_free_bytes=free,
         disk_total_bytes=total,
         resident_bytes=resident_bytes(host),
+        renamed_lately=int(watch.growth("names_capped_total")),
+        max_names=host.settings.max_names,
     )
 
 

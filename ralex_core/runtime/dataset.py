@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ralex_core.clock import Clock
+from ralex_core.collection.cardinality import NameCap
 from ralex_core.collection.intake import Intake
 from ralex_core.collection.joining import Joining
 from ralex_core.config import Settings
@@ -36,7 +37,9 @@ class DataSet:
             metrics=metrics,
         )
         self.writer = BatchWriter(self.store, queue_operations=settings.queue_operations, metrics=metrics)
-        self.intake = Intake(book, self.writer, settings, metrics)
+        self.intake = Intake(
+            book, self.writer, settings, metrics, NameCap(lambda: self.store, settings.max_names, metrics)
+        )
         self.writer.on_commit(Joining(self.store, self.writer.submit, metrics))
         if on_commit is not None:
             self.writer.on_commit(on_commit(self))

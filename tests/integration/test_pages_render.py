@@ -50,7 +50,7 @@ async def test_an_empty_store_opens_on_the_welcome_page(host: SmallHost, client:
     host.found.append(SmallFound("aider", "Aider", [Path("/logs/analytics.jsonl")]))
     page = (await client.get("/welcome")).text
     assert "/logs/analytics.jsonl" in page
-    assert "http://127.0.0.1:8000/v1/traces" in page
+    assert "http://127.0.0.1:8000/v1/logs" in page
     assert "gateway" not in page.lower()
 
 

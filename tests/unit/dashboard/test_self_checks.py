@@ -22,6 +22,8 @@ FINE = Levels(
     disk_free_bytes=80_000_000_000,
     disk_total_bytes=200_000_000_000,
     resident_bytes=150_000_000,
+    renamed_lately=0,
+    max_names=2000,
 )
 
 
@@ -54,6 +56,7 @@ def test_what_was_never_measured_is_not_wrong() -> None:
         ({"disk_free_bytes": 900_000_000, "disk_total_bytes": 2_000_000_000}, "disk", "warn", "900 MB"),
         ({"disk_free_bytes": 100_000_000}, "disk", "bad", "free some room"),
         ({"resident_bytes": 1_600_000_000}, "memory", "warn", "1.60 GB"),
+        ({"renamed_lately": 8000}, "names", "warn", "their kind has more than 2,000 names"),
     ],
 )
 def test_each_thing_that_is_wrong_says_so(changes: dict[str, Any], key: str, status: str, words: str) -> None:
