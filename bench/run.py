@@ -24,6 +24,7 @@ BENCHES = (
     "regression",
     "resource_sampling",
     "kill",
+    "llm_instruments",
 )
 PROGRAMS = ("pricing", "sdk_overhead", "instruments")
 """Benches that print for themselves, in a process of their own."""
