@@ -12,6 +12,7 @@ import orjson
 
 from ralex_core.collection import semconv
 from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS
+from ralex_core.collection.otlp_database import statement_name
 from ralex_core.collection.otlp_usage import NO_USAGE, count_of, milliseconds_of, usage_of, usd_of
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import OUTCOMES, Operation, Pricing
@@ -132,6 +133,8 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
                 kept[key] = values[slot]
         if kind == "api" and values[_ROUTE] is not None:
             name = f"{values[_METHOD]} {values[_ROUTE]}" if values[_METHOD] else values[_ROUTE]
+        elif kind == "db":
+            name = statement_name(name, values[_DATABASE], duration_ms, kept)
 
     http_status, attempt, value_usd, outcome = None, 1, None, "unknown"
     if values[_VALUE:] != _NOTHING_MORE:

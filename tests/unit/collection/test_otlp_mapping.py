@@ -597,3 +597,48 @@ def test_a_span_of_no_duration_is_taken(read: Callable[..., Operation]) -> None:
 
 def test_an_empty_request_is_fine(decode: Decode) -> None:
     assert decode(ExportTraceServiceRequest()).operations == []
+
+
+SQL = {"db.system.name": "postgresql", "db.namespace": "shop", "db.query.text": "SELECT * FROM users WHERE id = 42"}
+
+
+def test_a_database_span_is_named_by_its_statement_without_literals(read: Callable[..., Operation]) -> None:
+    operation = read("SELECT users", SQL)
+    told = attributes_of(operation)
+    assert (operation.kind, operation.name) == ("db", "SELECT * FROM users WHERE id = ?")
+    assert told["db.system.name"] == "postgresql"
+    assert told["db.namespace"] == "shop"
+    assert told["db.operation.name"] == "SELECT"
+    assert len(told["db.query.hash"]) == 16
+    assert "42" not in (operation.attributes or "")
+
+
+def test_equal_statements_have_one_name_in_old_conventions_too(read: Callable[..., Operation]) -> None:
+    old = {
+        "db.system": "mysql",
+        "db.name": "shop",
+        "db.statement": "select * from t where a = 'secret' and b in (1, 2)",
+    }
+    operation = read("shop.query", old)
+    assert operation.name == read("other", {**old, "db.statement": "select * from t where a = 'x' and b in (3)"}).name
+    assert "secret" not in (operation.attributes or "")
+    assert attributes_of(operation)["db.system.name"] == "mysql"
+
+
+def test_only_slow_statements_keep_a_sample(read: Callable[..., Operation]) -> None:
+    assert "db.query.sample" not in attributes_of(read("SELECT users", SQL, duration_ms=20))
+    told = attributes_of(read("SELECT users", SQL, duration_ms=250))
+    assert told["db.query.sample"] == "SELECT * FROM users WHERE id = <number>"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"db.system.name": "redis", "db.query.text": "GET user:7"},
+        {"db.system.name": "postgresql"},
+        {"db.system.name": "postgresql", "db.query.text": "  "},
+    ],
+)
+def test_a_database_span_without_sql_keeps_its_name(read: Callable[..., Operation], attributes: dict[str, Any]) -> None:
+    operation = read("GET", attributes)
+    assert (operation.kind, operation.name) == ("db", "GET")
