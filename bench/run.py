@@ -23,6 +23,7 @@ BENCHES = (
     "panels",
     "regression",
     "resource_sampling",
+    "bottlenecks",
     "kill",
     "llm_instruments",
 )

@@ -32,6 +32,7 @@ from ralex_core.dashboard.api.operations import operations_router
 from ralex_core.dashboard.api.performance import performance_router
 from ralex_core.dashboard.api.resources import resources_router
 from ralex_core.dashboard.api.status import probes_router, status_router
+from ralex_core.dashboard.api.traces import traces_router
 from ralex_core.dashboard.api_page import api_groups
 from ralex_core.dashboard.envelope import error_answer, request_id
 from ralex_core.dashboard.host import Host
@@ -77,7 +78,9 @@ def create_app(runtime: Host) -> FastAPI:
     )
     # the door's routes come before the table's: a POST to /operations is the door
     app.include_router(door_router(site), prefix=API)
-    for make in (operations_router, figures_router, filters_router, live_router, performance_router, database_router):
+    for make in (operations_router, traces_router, figures_router, filters_router, live_router):
+        app.include_router(make(site), prefix=API)
+    for make in (performance_router, database_router):
         app.include_router(make(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from decimal import Decimal
 from typing import Literal, TypeVar, cast
 
 import orjson
@@ -17,20 +15,15 @@ from ralex_core.dashboard.contexts.operations import (
     OperationDetail,
     PriceLineView,
     PriceView,
-    SpanView,
-    TraceView,
 )
 from ralex_core.dashboard.params import href
-from ralex_core.dashboard.rows import operation_href, operation_row
+from ralex_core.dashboard.rows import operation_row
+from ralex_core.dashboard.waterfall import trace_view
 from ralex_core.model.operation import OUTCOMES, Operation
 from ralex_core.pricing.book import PriceBook
 from ralex_core.pricing.explain import ExplainedClaim, PriceExplanation
-from ralex_core.render import duration, exact, to_iso, usd
+from ralex_core.render import duration, exact, usd
 
-MAX_SPANS = 500
-"""A trace is drawn up to this many operations; a waterfall with more is not read."""
-MIN_WIDTH_RATIO = 0.002
-"""Narrower bars could not be seen."""
 MAX_ATTRIBUTE_TEXT = 4000
 
 _WITNESS = {
@@ -214,72 +207,3 @@ def _attributes(text: str | None) -> list[tuple[str, str]]:
 def _attribute_text(value: object) -> str:
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= MAX_ATTRIBUTE_TEXT else text[:MAX_ATTRIBUTE_TEXT] + "…"
-
-
-def trace_view(operations: Sequence[Operation], current_id: str) -> TraceView | None:
-    """A waterfall: parents before children, siblings by start time, every bar relative to the whole trace."""
-    if not operations:
-        return None
-    start_us = min(op.started_at for op in operations)
-    end_us = max(op.started_at + round((op.duration_ms or 0) * 1000) for op in operations)
-    length_us = max(end_us - start_us, 1)
-    costs = [op.cost_usd for op in operations if op.cost_usd is not None]
-    spans = [
-        _span(op, depth, orphan, start_us, length_us, op.operation_id == current_id)
-        for op, depth, orphan in _in_order(operations)
-    ]
-    return TraceView(
-        trace_id=operations[0].trace_id or "",
-        started_at=to_iso(start_us) or "",
-        duration_ms=length_us / 1000,
-        operations=len(operations),
-        truncated=len(operations) >= MAX_SPANS,
-        cost_usd=sum(costs, Decimal(0)) if costs else None,
-        spans=spans,
-    )
-
-
-def _in_order(operations: Sequence[Operation]) -> list[tuple[Operation, int, bool]]:
-    """(operation, depth, whether its parent is missing). What refers to itself in a circle comes last, at depth 0."""
-    by_span = {op.span_id: op for op in operations if op.span_id}
-    children: defaultdict[str, list[Operation]] = defaultdict(list)
-    roots: list[Operation] = []
-    for op in operations:
-        if op.parent_span_id and op.parent_span_id in by_span and by_span[op.parent_span_id] is not op:
-            children[op.parent_span_id].append(op)
-        else:
-            roots.append(op)
-    ordered: list[tuple[Operation, int, bool]] = []
-    seen: set[str] = set()
-    stack = [(op, 0) for op in reversed(roots)]
-    while stack:
-        op, depth = stack.pop()
-        if op.operation_id in seen:
-            continue
-        seen.add(op.operation_id)
-        ordered.append((op, depth, depth == 0 and bool(op.parent_span_id)))
-        stack += [(child, depth + 1) for child in reversed(children.get(op.span_id or "", []))]
-    return ordered + [(op, 0, True) for op in operations if op.operation_id not in seen]
-
-
-def _span(op: Operation, depth: int, orphan: bool, start_us: int, length_us: int, current: bool) -> SpanView:
-    offset_us = op.started_at - start_us
-    width = max((op.duration_ms or 0) * 1000 / length_us, MIN_WIDTH_RATIO)
-    left = min(offset_us / length_us, 1 - MIN_WIDTH_RATIO)
-    return SpanView(
-        operation_id=op.operation_id,
-        name=op.name,
-        kind=op.kind,
-        model=op.model,
-        tier=op.tier,
-        status=op.status,
-        depth=depth,
-        left_ratio=round(left, 5),
-        width_ratio=round(min(width, 1 - left), 5),
-        offset_ms=offset_us / 1000,
-        duration_ms=op.duration_ms,
-        cost_usd=op.cost_usd,
-        current=current,
-        orphan=orphan,
-        href=operation_href(op.operation_id),
-    )

@@ -13,7 +13,7 @@ from ralex_core.dashboard.api.imports import EVERYTHING, start_imports
 from ralex_core.dashboard.api.operations import find_operation
 from ralex_core.dashboard.contexts.frame import Login, Problem
 from ralex_core.dashboard.database_page import database_pages
-from ralex_core.dashboard.detail import MAX_SPANS, detail
+from ralex_core.dashboard.detail import detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page
 from ralex_core.dashboard.monitor_page import monitor_pages
@@ -24,6 +24,8 @@ from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
 from ralex_core.dashboard.resources_page import resources_pages
 from ralex_core.dashboard.security import SESSION_US, LoginDesk, cookie_header, safe_next
 from ralex_core.dashboard.site import Site, query_of
+from ralex_core.dashboard.traces_page import traces_pages
+from ralex_core.dashboard.waterfall import MAX_SPANS
 from ralex_core.dashboard.welcome import welcome
 from ralex_core.storage.queries import trace
 
@@ -114,6 +116,7 @@ def pages_router(site: Site) -> APIRouter:
         return RedirectResponse("/welcome", 303)
 
     performance_pages(router, site)
+    traces_pages(router, site)
     database_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)

@@ -291,7 +291,11 @@ def read_limit(query: Query, default: int, most: int) -> int:
 
 
 def read_whole(query: Query, name: str, default: int, least: int, most: int) -> int:
-    """A parameter that must be a whole number from `least` to `most`."""
+    """A parameter that is a whole number from `least` to `most`.
+
+    Raises:
+        RequestProblem: 422, saying which numbers can be given.
+    """
     return _whole({key: value for key, value in query if value}, name, default, least, most)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ralex_core import __version__
+from ralex_core.dashboard.bottlenecks import RememberedBottlenecks
 from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
 from ralex_core.dashboard.contexts.monitor import SelfCheck
 from ralex_core.dashboard.contexts.rows import FeedItem
@@ -39,7 +40,7 @@ from ralex_core.dashboard.self_watch import SelfWatch
 from ralex_core.dashboard.static_files import StaticFiles
 from ralex_core.dashboard.welcome import Imports
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
-from ralex_core.render import environment
+from ralex_core.render import environment, exact
 from ralex_core.storage.queries import extent, operations_page
 from ralex_core.zone import zone_of
 
@@ -55,6 +56,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
     ("performance", "Performance", "/performance", True),
+    ("traces", "Traces", "/traces", True),
     ("resources", "Resources", "/resources", True),
     ("database", "Database", "/database", True),
     ("welcome", "Connect", "/welcome", False),
@@ -76,6 +78,7 @@ class Site:
         self.pool = Pool()
         self.overviews = Overviews(host, self.pool)
         self.performances = Performances(host, self.pool)
+        self.bottlenecks = RememberedBottlenecks(host, self.exact)
         self.imports = Imports(host)
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
@@ -94,6 +97,10 @@ class Site:
         self.log.stop()
         self.pool.close()
 
+    def exact(self, moment_us: int) -> str:
+        """UTC microseconds as the wall time that pages show."""
+        return exact(moment_us, self.zone)
+
     # --- what is asked for -------------------------------------------------------------------------------------
 
     def view(self, query: Query) -> View:
@@ -108,6 +115,7 @@ class Site:
     def data_changed(self) -> None:
         """Stored operations were amended, or other data is shown from now on."""
         self.overviews.forget()
+        self.bottlenecks.forget()
         self._extents.forget()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:
@@ -222,7 +230,7 @@ def query_of(request: Request) -> Query:
 
 
 def _nav(page: str, view: View | None) -> list[NavItem]:
-    here = {"operation": "operations", "statement": "database"}.get(page, page)
+    here = {"operation": "operations", "trace": "traces", "statement": "database"}.get(page, page)
     carried: Sequence[tuple[str, str]] = ()
     if view is not None:
         carried = view.pairs() if view.range.explicit else filter_pairs(view.filters)

@@ -24,6 +24,7 @@ from ralex_core.monitoring.resource_monitor import ResourceMonitor
 if TYPE_CHECKING:
     from ralex_core.model.operation import Operation
     from ralex_core.model.window import Scope
+    from ralex_core.monitoring.bottlenecks import Bottlenecks
     from ralex_core.monitoring.comparison import Comparison
     from ralex_core.monitoring.latency import Summaries
     from ralex_core.monitoring.load import Load
@@ -209,6 +210,16 @@ class PerformanceMonitor:
         from ralex_core.monitoring.load import load
 
         return await asyncio.to_thread(load, self._asked(), scope, **options)
+
+    async def bottlenecks(self, scope: Scope) -> Bottlenecks:
+        """What makes the traces of a window slow, and what fixing it would give: see `monitoring.bottlenecks`.
+
+        Raises:
+            ValueError: there is no store to ask.
+        """
+        from ralex_core.monitoring.bottlenecks import find_bottlenecks
+
+        return await asyncio.to_thread(find_bottlenecks, self._asked(), scope)
 
     def _asked(self) -> Store:
         if self._store is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,9 +16,12 @@ from ralex_core.clock import ManualClock
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import Scope, Window
 from ralex_core.monitoring import PerformanceMonitor
+from ralex_core.monitoring.bottlenecks import analyse, find_bottlenecks
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
+from ralex_core.simulate.service import FAULTS, Fault, run_service
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.operations import T0
+from tests.support.traces import everything
 
 WINDOW_US = 900_000_000
 NAMES = ("chat", "edit", "plan", "review", "run tests")
@@ -220,3 +224,56 @@ def test_the_memory_of_collecting_does_not_grow_with_the_number_of_operations() 
         tracemalloc.stop()
     assert held < 4 << 20
     assert held_for_four_times < 1.2 * held, "counts grow, not places to count in"
+
+
+# --- bottlenecks -------------------------------------------------------------------------------------------------
+
+PLANTED = {
+    "n_plus_one": "n_plus_one",
+    "lock": "queueing",
+    "slow_provider": "slow_provider",
+    "retry_storm": "retries",
+    "serial_fan_out": "serial_calls",
+    "cpu_starvation": "resource_pressure",
+}
+SEEDS = (3, 8, 15)
+"""`bench/bottlenecks.py` runs twenty of each."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bottleneck_detection(fault: Fault, seed: int) -> None:
+    """A planted fault is found first and the gain of removing it foretold; without it nothing is found."""
+    with_fault = run_service(seed, fault, requests=500)
+    without = run_service(seed, None, strength=fault, requests=500)
+    measured = statistics.mean(with_fault.durations_ms) - statistics.mean(without.durations_ms)
+
+    found = analyse(everything(with_fault)).findings
+    assert found
+    assert found[0].cause == PLANTED[fault]
+    assert found[0].gain.mean_ms == pytest.approx(measured, rel=0.2)
+    known = {operation.operation_id for operation in with_fault.operations}
+    assert found[0].operation_ids
+    assert set(found[0].operation_ids) <= known
+    assert analyse(everything(without)).findings == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_bottleneck_detection_through_the_store(fault: Fault, tmp_path: Path) -> None:
+    """The same from what is stored: a bounded sample of traces, and the machine's resources of the same minutes."""
+    run = run_service(21, fault, requests=900, start_us=T0)
+    clock = ManualClock(max(op.started_at for op in run.operations) + 1_000_000)
+    store = DuckDBStore(tmp_path / "t.duckdb", clock=clock)
+    try:
+        store.write(run.operations)
+        store.write_resources(run.samples)
+        store.refresh_rollups()
+        found = find_bottlenecks(store, Scope(Window(T0, clock.now_us())))
+    finally:
+        store.close()
+    without = run_service(21, None, strength=fault, requests=900)
+    measured = statistics.mean(run.durations_ms) - statistics.mean(without.durations_ms)
+    assert found.traces == 900
+    assert found.traces_looked_at == 400
+    assert found.findings[0].cause == PLANTED[fault]
+    assert found.findings[0].gain.mean_ms == pytest.approx(measured, rel=0.25), "a sample of the traces tells it"

@@ -17,6 +17,8 @@ PAGES = (
     "/?range=live&model=claude-opus-4-5",
     "/operations?range=24h",
     "/operations/t-call",
+    "/traces?range=24h",
+    "/traces/" + "f" * 32,
     "/welcome",
     "/database?range=24h",
     "/monitor",

@@ -29,6 +29,7 @@ from ralex_core.dashboard.contexts.rows import (
     TotalsView,
     UsageSeries,
 )
+from ralex_core.dashboard.contexts.traces import BottlenecksView, TraceList
 from ralex_core.dashboard.envelope import Envelope
 from ralex_core.dashboard.live_message import LiveMessage
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
@@ -86,6 +87,8 @@ SHAPES: dict[str, Any] = {
     "operations": Envelope[OperationList],
     "operations/11-0": Envelope[OperationAnswer],
     "operations/11-0/trace": Envelope[TraceView],
+    "bottlenecks": Envelope[BottlenecksView],
+    "traces": Envelope[TraceList],
     "live": Envelope[LiveMessage],
     "imports": Envelope[ImportsAnswer],
     "status": Status,

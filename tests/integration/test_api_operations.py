@@ -223,7 +223,7 @@ async def test_a_trace_is_a_waterfall_even_when_parents_are_missing_or_in_a_circ
         ("grandchild", 2, False),
         ("orphan", 0, True),
         ("circle-a", 0, True),
-        ("circle-b", 0, True),
+        ("circle-b", 1, False),
     ]
     for span in data["spans"]:
         assert 0 <= span["left_ratio"] <= 1

@@ -21,7 +21,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 RIGHT_TO_LEFT = "\u202eevil\u202c שלום"
 FORMULA = "=cmd|' /C calc'!A0"
 LONG = "x" * 500
-PLAIN_PAGES = ("/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere")
+PLAIN_PAGES = ("/traces", "/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere")
 """Pages that need no operation to be opened."""
 
 
@@ -108,7 +108,7 @@ async def test_hostile_text_stays_text_on_every_page(host: SmallHost, client: ht
         )
     )
     row = (await client.get("/api/v1/operations")).json()["data"]["rows"][0]
-    pages = ["/", "/operations", row["href"]]
+    pages = ["/", "/operations", row["href"], "/traces", "/traces/t"]
     pages += [
         str(httpx.URL("/", params={"project": text, "user": text})),
         str(httpx.URL("/operations", params={"q": text[:400]})),

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ralex_core.dashboard.api.described import LIST_PARAMETERS, SCOPE_PARAMETERS, described
 from ralex_core.dashboard.contexts.operations import ClaimView, OperationList, PriceView, TraceView
-from ralex_core.dashboard.detail import MAX_SPANS, detail, trace_view
+from ralex_core.dashboard.detail import detail
 from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.explorer import read_page
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import not_found
 from ralex_core.dashboard.site import Site, query_of
+from ralex_core.dashboard.waterfall import MAX_SPANS, trace_view
 from ralex_core.model.operation import Operation
 from ralex_core.render import to_iso
 from ralex_core.storage.queries import operation, trace

@@ -114,8 +114,16 @@ class PriceView:
 
 
 @dataclass(frozen=True, slots=True)
+class PathPiece:
+    """A stretch of the critical path, relative to the whole trace."""
+
+    left_ratio: float
+    width_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpanView:
-    """One bar of the waterfall. `orphan`: its parent was not stored."""
+    """One bar of the waterfall. `orphan`: its parent was not stored. `path`: the critical path through it."""
 
     operation_id: str
     name: str
@@ -132,16 +140,22 @@ class SpanView:
     current: bool
     orphan: bool
     href: str
+    self_ms: float
+    path_ms: float
+    path: list[PathPiece]
 
 
 @dataclass(frozen=True, slots=True)
 class TraceView:
+    """`mended`: how many spans did not fit (clocks apart, no end, no parent) and were made to."""
+
     trace_id: str
     started_at: str
     duration_ms: float
     operations: int
     truncated: bool
     cost_usd: Decimal | None
+    mended: int
     spans: list[SpanView]
 
 

@@ -26,6 +26,7 @@ from ralex_core.storage.queries.series import (
     usage_over_time,
 )
 from ralex_core.storage.queries.totals import StatusTotals, Totals, extent, is_empty, spend, status_totals, totals
+from ralex_core.storage.queries.traces import TraceRow, TraceSample, TracesPage, sample_traces, timings, traces_page
 
 __all__ = [
     "BreakdownRow",
@@ -38,6 +39,9 @@ __all__ = [
     "StatusTotals",
     "TimeSeries",
     "Totals",
+    "TraceRow",
+    "TraceSample",
+    "TracesPage",
     "UsageBucket",
     "WatchedProcess",
     "breakdown",
@@ -57,11 +61,14 @@ __all__ = [
     "resource_bucket",
     "resource_extent",
     "resource_series",
+    "sample_traces",
     "spend",
     "state_changes",
     "status_totals",
+    "timings",
     "totals",
     "trace",
+    "traces_page",
     "usage_over_time",
     "watched_processes",
 ]

@@ -1,6 +1,7 @@
 /** One operation: set what became of it, take a quarantined claim back, walk the trace with the arrow keys. */
 
 import { api, setText } from "./dom.js";
+import { walkable } from "./waterfall.js";
 
 const outcomes = document.getElementById("outcomes");
 const note = document.getElementById("outcome-note");
@@ -57,11 +58,4 @@ async function acceptClaim() {
   }
 }
 
-document.getElementById("waterfall")?.addEventListener("keydown", (event) => {
-  const spans = [...document.querySelectorAll("#waterfall a.span")].filter((node) => node instanceof HTMLElement);
-  const at = spans.indexOf(/** @type {HTMLElement} */ (document.activeElement));
-  const wanted = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: spans.length - 1 }[event.key];
-  if (wanted === undefined) return;
-  event.preventDefault();
-  spans[Math.max(0, Math.min(spans.length - 1, wanted))]?.focus();
-});
+walkable(document.getElementById("waterfall"));

@@ -12,6 +12,7 @@ const KEYS = [
   ["g o", "Overview"],
   ["g p", "Operations"],
   ["g e", "Performance"],
+  ["g t", "Traces"],
   ["g d", "Database"],
   ["g c", "Connect"],
   ["g r", "Resources"],

@@ -228,7 +228,7 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (prefix === "g") {
     prefix = "";
-    const page = { o: "overview", p: "operations", e: "performance", d: "database", c: "welcome", m: "monitor", r: "resources", a: "docs" }[event.key];
+    const page = { o: "overview", p: "operations", e: "performance", d: "database", c: "welcome", m: "monitor", r: "resources", t: "traces", a: "docs" }[event.key];
     const link = page ? document.querySelector(`[data-nav="${page}"]`) : null;
     if (link instanceof HTMLElement) link.click();
     return;
