@@ -27,13 +27,13 @@ def statement_name(name: str, system: str | None, duration_ms: float, kept: dict
         return name
     namespace = kept.get("db.namespace") or kept.get("db.name")
     database = _database(system or "other_sql", namespace if isinstance(namespace, str) else None)
-    found, attributes = database.statement(text)
+    known = database.statement(text)
     for key in TEXT:
         kept.pop(key, None)
-    kept |= attributes
+    kept |= known.attributes
     if duration_ms >= SLOW_MS:
         kept["db.query.sample"] = sample(text, backslash=database.backslash)
-    return found
+    return known.name
 
 
 @lru_cache(maxsize=32)
