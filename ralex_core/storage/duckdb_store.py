@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -23,6 +24,7 @@ from ralex_core.storage.batch_table import batch_table
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.recent_ids import RecentIds
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
+from ralex_core.storage.statements import parsed
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
 
 _STORED_REVISIONS = """
@@ -31,8 +33,9 @@ _STORED_REVISIONS = """
     group by operation_id
 """
 
-STATEMENTS_KEPT = 500
-"""Parsed statements. Parsing takes DuckDB a third to a half of what a question over rollups takes altogether."""
+THREADS = max(1, (os.cpu_count() or 1) // 2)
+"""DuckDB's own; the other half of the cores is for Python. With two threads on two cores an ingest run took a sixth
+more CPU, since each statement wakes both, and the overview was no quicker."""
 
 MEMORY_LIMIT = "1GB"
 """Ceiling of DuckDB's own buffers; it spills to disk beyond it."""
@@ -70,7 +73,6 @@ class DuckDBStore:
         self._local = threading.local()
         self._generation = 0
         self._write_lock = threading.RLock()
-        self._statements: dict[str, duckdb.Statement] = {}
         self._connection = self._connect()
         try:
             self._prepare_schema()
@@ -98,6 +100,7 @@ class DuckDBStore:
                 "wal_autocheckpoint": LOG_LIMIT,
                 # object arrays hold text only (see `batch_table`): one value tells, a thousand cost a third of writing
                 "pandas_analyze_sample": 1,
+                "threads": THREADS,
             }
             return duckdb.connect(str(self.path), config=settings)
         except duckdb.Error as error:
@@ -252,7 +255,7 @@ class DuckDBStore:
     def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
         table = batch_table(operations)
         connection.register("batch", table.columns)
-        connection.execute(self._parsed(connection, f"insert into operations select {table.select} from batch"))
+        connection.execute(parsed(connection, f"insert into operations select {table.select} from batch"))
 
     def _stored_revisions(
         self, connection: duckdb.DuckDBPyConnection, batch: list[Operation], times: list[int]
@@ -353,22 +356,12 @@ class DuckDBStore:
         started = time.perf_counter()
         try:
             cursor = self._cursor()
-            return cursor.execute(self._parsed(cursor, sql), parameters or {}).fetchall()
+            return cursor.execute(parsed(cursor, sql), parameters or {}).fetchall()
         except duckdb.Error as error:
             raise translated(error, self.path) from error
         finally:
             if self._metrics is not None:
                 self._metrics.observe("query_seconds", time.perf_counter() - started, (("question", asked_by()),))
-
-    def _parsed(self, connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-        """The statement of a text that is asked again and again with other parameters."""
-        statement = self._statements.get(sql)
-        if statement is None:
-            if len(self._statements) >= STATEMENTS_KEPT:
-                self._statements = {}
-            (statement,) = connection.extract_statements(sql)
-            self._statements[sql] = statement
-        return statement
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """This thread's own cursor: DuckDB connections are not to be shared between threads."""

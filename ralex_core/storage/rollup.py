@@ -14,6 +14,7 @@ import duckdb
 
 from ralex_core.model.window import DAY_US
 from ralex_core.storage.schema import GRAINS_US, LATENCY_CUBES, MEASURES, SUM_CUBES
+from ralex_core.storage.statements import parsed
 
 _FROM_OPERATIONS = ", ".join(f"{expression} as {name}" for name, (_, expression) in MEASURES.items())
 _FROM_ROLLUP = ", ".join(f"sum({name})::{kind} as {name}" for name, (kind, _) in MEASURES.items())
@@ -184,9 +185,10 @@ def _refill(
         keys.append("duration_bin")
         values = "count(*)"
         chosen += " and duration_ms is not null"
-    connection.execute(f"delete from {table} where bucket >= $low and bucket < $high{in_table}", parameters)
-    connection.execute(
+    delete = f"delete from {table} where bucket >= $low and bucket < $high{in_table}"
+    connection.execute(parsed(connection, delete), parameters)
+    insert = (
         f"insert into {table} select {time} // {size} * {size} as bucket_start, {', '.join(keys[1:])}, {values} "
-        f"from {source or 'operations'} where {time} >= $low and {time} < $high{chosen} group by {', '.join(keys)}",
-        parameters,
+        f"from {source or 'operations'} where {time} >= $low and {time} < $high{chosen} group by {', '.join(keys)}"
     )
+    connection.execute(parsed(connection, insert), parameters)
