@@ -108,8 +108,8 @@ def main() -> None:
     first = read_frame(questions)
     if first is None:
         return
-    settings: Settings = pickle.loads(first)  # noqa: S301 - from the monitor that started this process
-    book = PriceBook(settings)
+    settings, overrides = pickle.loads(first)  # noqa: S301 - from the monitor that started this process
+    book = PriceBook(settings, overrides)
     book.warm()
     prepare = Preparation(book, keep_content=settings.store_content)
     gc.freeze()

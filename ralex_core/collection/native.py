@@ -26,6 +26,8 @@ MAX_ID = 128
 MAX_ATTRIBUTES_BYTES = 256 * 1024
 """The intake shortens long attributes; more than this is a mistake."""
 MAX_COUNT = 2**53 - 1
+MAX_TOKENS = 10**12
+"""More than any model reads in a year; sums of what is beyond it would not fit the rollups."""
 """The largest integer every JSON writer gets right."""
 MAX_DURATION_MS = 1e11
 """Three years: a longer duration is in the wrong unit."""
@@ -250,7 +252,7 @@ def _attributes(value: Any) -> str | None:
     return text.decode()
 
 
-_count = _integer(0)
+_count = _integer(0, MAX_TOKENS - 1)
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "kind": _one_of(KINDS),
     "started_at": _instant,

@@ -66,7 +66,7 @@ def create_app(runtime: Host) -> FastAPI:
         ConfigError: it would be reachable from other machines without a token.
     """
     site = Site(runtime)
-    second = SecondDecoder(runtime.settings, runtime.metrics)
+    second = SecondDecoder(runtime.settings, runtime.book, runtime.metrics)
     app = DescribedApi(
         title="Ralex Monitor",
         version=__version__,
@@ -133,7 +133,7 @@ def _lifespan(site: Site, second: SecondDecoder) -> Callable[[FastAPI], Abstract
             await hub.stop()
             await warming
             await asyncio.to_thread(site.close)
-            second.close()
+            await asyncio.to_thread(second.close)
 
     return lifespan
 

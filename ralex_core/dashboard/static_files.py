@@ -58,6 +58,7 @@ class StaticFiles:
         self._version = ""
         self._checked_at = -math.inf
         self._files: dict[str, _File] = {}
+        self._names: set[str] = set()
 
     def url(self, path: str) -> str:
         """The address of a file, with the hash of the moment."""
@@ -78,6 +79,7 @@ class StaticFiles:
             digest = hashlib.sha256()
             for path, _, _ in signature:
                 digest.update(path.removeprefix(str(self._root)).encode() + b"\0" + Path(path).read_bytes())
+            self._names = {Path(path).relative_to(self._root).as_posix() for path, _, _ in signature}
             self._signature, self._version, self._files = signature, digest.hexdigest()[:12], {}
         self._checked_at = now
         return self._version
@@ -108,20 +110,21 @@ class StaticFiles:
         return Response(file.content, headers=headers, media_type=file.content_type)
 
     def _load(self, name: str) -> _File:
+        files = self._files  # a change seen meanwhile makes a new one, which this content may not get into
         content = b"\n".join(self._read(part) for part in BUNDLES.get(name, (name,)))
         suffix = Path(name).suffix
         compressed = (
             gzip.compress(content, 9, mtime=0) if len(content) >= 512 and suffix not in (".png", ".woff2") else None
         )
         etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-        file = self._files[name] = _File(content, compressed, CONTENT_TYPES[suffix], etag)
+        file = files[name] = _File(content, compressed, CONTENT_TYPES[suffix], etag)
         return file
 
     def _read(self, name: str) -> bytes:
-        path = (self._root / name).resolve()
-        if path.suffix not in CONTENT_TYPES or not path.is_relative_to(self._root.resolve()) or not path.is_file():
+        # only names as they are on the disk: others would be kept beside them, without end
+        if name not in self._names or Path(name).suffix not in CONTENT_TYPES:
             raise not_found(f"There is no file {name[:80]!r} here.")
-        return path.read_bytes()
+        return (self._root / name).read_bytes()
 
 
 def _walk(root: Path) -> list[os.DirEntry[str]]:

@@ -14,7 +14,7 @@ from ralex_core.pricing.catalogue import Catalogue
 from ralex_core.pricing.claims import judge
 from ralex_core.pricing.explain import PriceExplanation, explain, quarantine_sentence
 from ralex_core.pricing.lookup import ModelPrices
-from ralex_core.pricing.overrides import load_overrides
+from ralex_core.pricing.overrides import Override, load_overrides
 from ralex_core.pricing.rates import Rates, Usage
 
 _MAX_MODELS = 10_000
@@ -45,14 +45,14 @@ class PriceBook:
     The price list (`genai-prices`) is loaded on the first billable operation, or by `warm`.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Read the overrides file, if there is one.
+    def __init__(self, settings: Settings, overrides: tuple[Override, ...] | None = None) -> None:
+        """Read the overrides file, if there is one, unless its entries are given.
 
         Raises:
             ConfigError: the overrides file is wrong.
         """
         self._settings = settings
-        self._overrides = load_overrides(settings.overrides_path)
+        self.overrides = load_overrides(settings.overrides_path) if overrides is None else overrides
         self._catalogue = Catalogue()
         self._factor = settings.quarantine_factor
         self._min_usd = settings.quarantine_min_usd
@@ -105,7 +105,7 @@ class PriceBook:
         return BookState(
             version=self._catalogue.version if self._catalogue.loaded else None,
             models=len(self._models),
-            overrides=len(self._overrides),
+            overrides=len(self.overrides),
         )
 
     def problems(self) -> list[str]:
@@ -129,7 +129,7 @@ class PriceBook:
                 self._models = {}
             found = self._models[provider, model, service_tier] = ModelPrices(
                 catalogue=self._catalogue,
-                overrides=self._overrides,
+                overrides=self.overrides,
                 tiers=self._settings.tiers,
                 provider=provider,
                 model=model,

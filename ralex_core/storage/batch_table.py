@@ -57,14 +57,11 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
 
 _BIN = f"case when isnan(duration_ms) then null else {DURATION_BIN} end"
 _WHOLE = ("BIGINT", "INTEGER")
-_SELDOM_TOLD_APART = frozenset(("kind", "status", "attempt", "service", "outcome", "door", "source", "revision"))
-"""Columns in which the rows of a batch often all say the same."""
+_SELDOM_TOLD_APART = frozenset(("kind", "status", "outcome", "door"))
+"""Columns of a few fixed words, in which the rows of a batch often all say the same."""
 
 
 def _literal(value: Any, kind: str) -> str:
     if value is None:
         return f"null::{kind}"
-    if isinstance(value, str):
-        quoted = value.replace("'", "''")
-        return f"'{quoted}'"
-    return f"{value}::{kind}"
+    return f"'{value}'"

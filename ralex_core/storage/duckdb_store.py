@@ -72,6 +72,9 @@ class DuckDBStore:
         self._retention_days = retention_days
         self._local = threading.local()
         self._generation = 0
+        self._cursors: dict[int, duckdb.DuckDBPyConnection] = {}
+        """Thread → its cursor; a thread that takes the number of one that ended takes its place."""
+        self._cursors_lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._connection = self._connect()
         try:
@@ -140,16 +143,23 @@ class DuckDBStore:
         return None if row is None else row[0]
 
     def _last_start(self) -> int:
-        row = self._connection.execute("select max(started_at) from operations").fetchone()
-        return 0 if row is None or row[0] is None else row[0]
+        # to the last row: the connection takes nothing else before a result is read to its end
+        ((last,),) = self._connection.execute("select max(started_at) from operations").fetchall()
+        return last or 0
 
     def _reopen(self) -> None:
         """After a fatal error DuckDB refuses everything until the file is opened again; commits are in its log."""
-        with contextlib.suppress(duckdb.Error):
-            self._connection.close()
+        with self._cursors_lock:  # one that stays open would keep the broken instance, and get it for us again
+            for connection in (*self._cursors.values(), self._connection):
+                with contextlib.suppress(duckdb.Error):
+                    connection.close()
+            self._cursors.clear()
         self._connection = self._connect()
         self._generation += 1
-        self._dirty = rollup.load_dirty(self._connection)
+        try:
+            self._dirty = rollup.load_dirty(self._connection)
+        except duckdb.Error as error:
+            raise translated(error, self.path) from error
 
     # --- writing (one thread at a time) ------------------------------------------------------------------------
 
@@ -200,9 +210,7 @@ class DuckDBStore:
         except BaseException:
             self._recent = None  # what became of these ids is not known: the next batch asks the store
             raise
-        if self._recent is None:
-            self._recent = RecentIds(self._last_start())
-        self._recent.add(ids, max(times))
+        self._note_recent(ids, times)
         kept = {operation.operation_id for operation in fresh} if fresh is not batch else set(ids)
         return WriteResult(
             inserted=len(fresh) - len(replaced),
@@ -213,6 +221,14 @@ class DuckDBStore:
             expired=len(expired),
             expired_ids=expired,
         )
+
+    def _note_recent(self, ids: list[str], times: list[int]) -> None:
+        """After a commit, so nothing that fails here may look as if nothing was stored."""
+        if self._recent is None:
+            with contextlib.suppress(duckdb.Error):
+                self._recent = RecentIds(self._last_start())
+        if self._recent is not None:
+            self._recent.add(ids, max(times))
 
     def _append(self, batch: list[Operation], times: list[int]) -> None:
         """Store operations none of which is stored. Where no bucket becomes dirty by it, one statement is all there is
@@ -367,7 +383,8 @@ class DuckDBStore:
         """This thread's own cursor: DuckDB connections are not to be shared between threads."""
         local = self._local
         if getattr(local, "generation", None) != self._generation:
-            local.cursor = self._connection.cursor()
+            with self._cursors_lock:
+                local.cursor = self._cursors[threading.get_ident()] = self._connection.cursor()
             local.generation = self._generation
         return local.cursor
 

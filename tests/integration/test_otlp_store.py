@@ -112,7 +112,10 @@ async def test_a_request_sent_twice_in_either_encoding_is_stored_once(monitor: M
 async def test_nothing_a_sender_writes_keeps_the_store_from_taking_it(
     monitor: Monitor, attributes: dict[str, Any]
 ) -> None:
-    request = make_request(make_span("strange \x00 name", attributes, duration_ms=10**10))
+    resource = {"service.name": "it's \x00 a service"}
+    request = make_request(
+        make_span("strange \x00 name", attributes, duration_ms=10**10), resource=resource, scope="\x00 '"
+    )
     response = await monitor.post(request.SerializeToString(), "application/x-protobuf")
     assert (response.status_code, response.content) == (200, b"")
     assert stored_operation(monitor.store, OPERATION_ID) is not None

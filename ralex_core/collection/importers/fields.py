@@ -18,7 +18,7 @@ from ralex_core.model.operation import Operation, derived_id
 MAX_TEXT = 500
 """Characters kept of a name, model or path, as many as the native door takes of a name."""
 MAX_ID = 128
-MAX_COUNT = 10**15
+MAX_COUNT = 10**12
 EARLIEST_US = 946_684_800_000_000  # 2000: an epoch in other units than assumed lands before it
 LATEST_US = 4_102_444_800_000_000  # 2100
 

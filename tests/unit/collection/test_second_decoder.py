@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 
 import psutil
 import pytest
@@ -51,7 +50,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def running(settings: Settings) -> Iterator[SecondDecoder]:
     """A decoder whose process runs."""
     metrics = SelfMetrics()
-    second = SecondDecoder(settings, metrics)
+    second = SecondDecoder(settings, PriceBook(settings), metrics)
     keeper = threading.Thread(target=second.start)
     keeper.start()
     deadline = threading.Event()
@@ -125,7 +124,7 @@ def test_whoever_asks_decodes_alone_when_the_process_is_killed(running: SecondDe
 
 def test_it_starts_when_decoding_takes_much_and_only_then(settings: Settings) -> None:
     metrics = SelfMetrics()
-    second = SecondDecoder(settings, metrics)
+    second = SecondDecoder(settings, PriceBook(settings), metrics)
     try:
         second.took(BUSY_SHARE / 2)
         assert not [thread for thread in threading.enumerate() if thread.name == "second-decoder"]
@@ -138,13 +137,16 @@ def test_it_starts_when_decoding_takes_much_and_only_then(settings: Settings) ->
     assert second.decoded(b"", json=False, encoding="identity") is None
 
 
-def test_a_process_that_cannot_come_up_is_said_and_missed_by_nobody(tmp_path: Path) -> None:
-    broken = Settings(home=tmp_path)
-    broken.overrides_path.write_text("this is not toml")
-    second = SecondDecoder(broken, SelfMetrics())
-    second.start()
-    assert second.decoded(b"", json=False, encoding="identity") is None
-    second.close()
+def test_a_process_that_hangs_is_ended_and_who_waits_decodes_alone(running: SecondDecoder) -> None:
+    body = make_request(call(1)).SerializeToString()
+    process = child()
+    process.suspend()
+    answers: list[object] = []
+    asking = threading.Thread(target=lambda: answers.append(running.decoded(body, json=False, encoding="identity")))
+    asking.start()
+    running.close()
+    asking.join(DEADLINE_S)
+    assert answers == [None]
 
 
 @pytest.mark.parametrize("money", [None, Decimal("0.000000000000000001"), Decimal("12345678901234567890.12")])

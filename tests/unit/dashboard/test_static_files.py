@@ -71,7 +71,19 @@ def test_a_file_that_did_not_change_is_not_sent_again(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["js/none.js", "../secret.js", "js/../../secret.js", "notes.md", "", "js", "%2e%2e/secret.js", "/etc/passwd"],
+    [
+        "js/none.js",
+        "../secret.js",
+        "js/../../secret.js",
+        "notes.md",
+        "",
+        "js",
+        "%2e%2e/secret.js",
+        "/etc/passwd",
+        "js//a.js",
+        "js/./a.js",
+        "\0.js",
+    ],
 )
 def test_nothing_else_is_served(root: Path, path: str) -> None:
     with pytest.raises(RequestProblem) as caught:
