@@ -6,6 +6,7 @@ the hot path of streams; it looks at what is there and keeps the last usage, ari
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
@@ -28,7 +29,7 @@ MAX_FINISH_REASONS = 8
 _NOTHING: Mapping[str, Any] = {}
 
 
-class Answer:
+class Answer(ABC):
     """An answer that has not said anything yet. Subclasses know one wire format each."""
 
     __slots__ = (
@@ -60,13 +61,13 @@ class Answer:
         self.is_complete = False
         """Whether a stream has said that this was all of it; afterwards only its usage may follow."""
 
+    @abstractmethod
     def whole(self, answer: Any) -> None:
         """Read an answer that came in one piece."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, event: Any) -> bool:
         """Read the next event of a stream; whether it carries a part of the answer itself (text, thought, a call)."""
-        raise NotImplementedError
 
     def tokens(self, provider: str | None) -> Usage:
         """What was consumed; nothing of it is known when the answer ended before it said so."""

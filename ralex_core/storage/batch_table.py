@@ -25,6 +25,16 @@ class BatchTable(NamedTuple):
     select: str
 
 
+def latest_revisions(operations: Sequence[Operation]) -> list[Operation]:
+    """One operation per id: the highest revision, the first of equals."""
+    by_id: dict[str, Operation] = {}
+    for operation in operations:
+        known = by_id.setdefault(operation.operation_id, operation)
+        if known is not operation and operation.revision > known.revision:
+            by_id[operation.operation_id] = operation
+    return list(by_id.values())
+
+
 def batch_table(operations: Sequence[Operation]) -> BatchTable:
     """The operations column by column; at least one. `operation_id` is always among the columns."""
     count = len(operations)

@@ -19,8 +19,9 @@ from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage import resource_tables, rollup, upgrades
+from ralex_core.storage.amending import amend
 from ralex_core.storage.asking import asked_by
-from ralex_core.storage.batch_table import batch_table
+from ralex_core.storage.batch_table import batch_table, latest_revisions
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.recent_ids import RecentIds
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
@@ -194,7 +195,7 @@ class DuckDBStore:
     def write(self, operations: Sequence[Operation]) -> WriteResult:
         if not operations:
             return WriteResult(0, 0, 0)
-        batch = _latest_revisions(operations)
+        batch = latest_revisions(operations)
         expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention_floor)
         if expired:
             batch = [operation for operation in batch if operation.operation_id not in expired]
@@ -301,9 +302,9 @@ class DuckDBStore:
         changed = 0
         with self._transaction() as connection:
             for amendment in amendments:
-                times = connection.execute(_AMEND, _amendment_parameters(amendment)).fetchall()
+                times = amend(connection, amendment)
                 changed += len(times)
-                rollup.mark_dirty(connection, self._dirty, (row[0] for row in times), self._minute_floor)
+                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
         self._dirty.persisted()
         return changed
 
@@ -326,13 +327,8 @@ class DuckDBStore:
             resource_tables.apply_retention(connection, now_us)
             if self._retention_days is not None:
                 horizon = rollup.aligned(now_us - self._retention_days * DAY_US, "day")
-                deleted = (
-                    connection.execute(
-                        "delete from operations where started_at < $horizon returning 1", {"horizon": horizon}
-                    )
-                    .fetchall()
-                    .__len__()
-                )
+                old = "delete from operations where started_at < $horizon returning 1"
+                deleted = len(connection.execute(old, {"horizon": horizon}).fetchall())
                 if horizon > self._retention_floor:
                     connection.execute(
                         "insert or replace into meta values ('retention_floor', $v)", {"v": str(horizon)}
@@ -407,43 +403,6 @@ class DuckDBStore:
                 self._connection.close()
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
-
-
-_AMEND = """
-    update operations set
-        outcome = coalesce($outcome, outcome),
-        value_usd = coalesce($value_usd::DECIMAL(38,18), value_usd),
-        cost_usd = case when $accept then coalesce(
-            case when quarantine = 'billed' then billed_usd end, cost_usd,
-            case when quarantine = 'reported' then reported_usd end) else cost_usd end,
-        cost_basis = case
-            when not $accept or quarantine is null then cost_basis
-            when quarantine = 'billed' then 'billed'
-            when cost_usd is null then 'reported'
-            else cost_basis end,
-        quarantine = case when $accept then null else quarantine end
-    where operation_id = $operation_id
-    returning started_at
-"""
-
-
-def _amendment_parameters(amendment: Amendment) -> dict[str, Any]:
-    return {
-        "operation_id": amendment.operation_id,
-        "outcome": amendment.outcome,
-        "value_usd": None if amendment.value_usd is None else str(amendment.value_usd),
-        "accept": amendment.accept_claim,
-    }
-
-
-def _latest_revisions(operations: Sequence[Operation]) -> list[Operation]:
-    """One operation per id: the highest revision, the first of equals."""
-    by_id: dict[str, Operation] = {}
-    for operation in operations:
-        known = by_id.setdefault(operation.operation_id, operation)
-        if known is not operation and operation.revision > known.revision:
-            by_id[operation.operation_id] = operation
-    return list(by_id.values())
 
 
 def _quoted(text: str) -> str:
