@@ -9,7 +9,7 @@ Times are UTC microseconds since the epoch.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,68 +17,20 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
-
-REVISIONS = ("0001",)
-"""Every revision of the schema, oldest first; the last one is what this code reads and writes."""
+from ralex_core.storage import state_tables as tables
+from ralex_core.storage.state_tables import REVISIONS, upsert
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process to finish its transaction."""
 
 MIGRATIONS = Path(__file__).parent / "state_migrations"
 
-_metadata = sa.MetaData()
-
-_settings = sa.Table(
-    "settings",
-    _metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-    sa.Column("updated_at", sa.BigInteger, nullable=False),
-)
-
-_cursors = sa.Table(
-    "import_cursors",
-    _metadata,
-    sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("path", sa.Text, primary_key=True),
-    sa.Column("position", sa.Text, nullable=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("modified_at", sa.BigInteger, nullable=False),
-    sa.Column("complete", sa.Boolean, nullable=False),
-    sa.Column("follow", sa.Boolean, nullable=False),
-    sa.Column("lines", sa.BigInteger, nullable=False),
-    sa.Column("imported", sa.BigInteger, nullable=False),
-    sa.Column("duplicates", sa.BigInteger, nullable=False),
-    sa.Column("rejected", sa.BigInteger, nullable=False),
-    sa.Column("updated_at", sa.BigInteger, nullable=False),
-)
-
-_memory = sa.Table(
-    "import_memory",
-    _metadata,
-    sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-_audit = sa.Table(
-    "audit_log",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
-    sa.Column("detail", sa.Text),
-)
-
-_recall = sa.select(_memory.c.value).where(
-    _memory.c.source == sa.bindparam("source"), _memory.c.key == sa.bindparam("key")
+_recall = sa.select(tables.memory.c.value).where(
+    tables.memory.c.source == sa.bindparam("source"), tables.memory.c.key == sa.bindparam("key")
 )
 
 
@@ -154,7 +106,7 @@ class StateStore:
                 f"{self.path} has state schema {found}, this version knows {REVISIONS[-1]}. "
                 "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
             )
-        with self._write() as connection:
+        with self.writing() as connection:
             if found is None:
                 _create(connection)
             else:
@@ -162,7 +114,7 @@ class StateStore:
 
     def _schema_revision(self) -> str | None:
         """The revision the file is at; None for a new file."""
-        with self._read() as connection:
+        with self.reading() as connection:
             names = set(connection.scalars(sa.text("select name from sqlite_master where type = 'table'")))
             if not names:
                 return None
@@ -174,7 +126,8 @@ class StateStore:
             return connection.scalar(sa.text("select version_num from alembic_version"))
 
     @contextmanager
-    def _read(self) -> Generator[sa.Connection]:
+    def reading(self) -> Generator[sa.Connection]:
+        """A connection to read with; errors of SQLite become ours."""
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -182,7 +135,7 @@ class StateStore:
             raise _translated(error, self.path) from error
 
     @contextmanager
-    def _write(self) -> Generator[sa.Connection]:
+    def writing(self) -> Generator[sa.Connection]:
         """One transaction, holding the write lock from its start: a reader that turns writer cannot wait its turn."""
         try:
             with self._engine.connect() as connection:
@@ -200,62 +153,62 @@ class StateStore:
 
     def get_setting(self, key: str) -> str | None:
         """What was stored under `key`, or None."""
-        with self._read() as connection:
-            return connection.scalar(sa.select(_settings.c.value).where(_settings.c.key == key))
+        with self.reading() as connection:
+            return connection.scalar(sa.select(tables.settings.c.value).where(tables.settings.c.key == key))
 
     def set_setting(self, key: str, value: str) -> None:
         row = {"key": key, "value": value, "updated_at": self._clock.now_us()}
-        with self._write() as connection:
-            connection.execute(_upsert(_settings, row))
+        with self.writing() as connection:
+            connection.execute(upsert(tables.settings, row))
 
     # --- imports -----------------------------------------------------------------------------------------------
 
     def cursor(self, source: str, path: str) -> Cursor | None:
         """Where the import of this file stands; None when it was never imported."""
-        statement = sa.select(_cursors).where(_cursors.c.source == source, _cursors.c.path == path)
-        with self._read() as connection:
+        statement = sa.select(tables.cursors).where(tables.cursors.c.source == source, tables.cursors.c.path == path)
+        with self.reading() as connection:
             row = connection.execute(statement).mappings().first()
         return None if row is None else Cursor(**row)
 
     def cursors(self, source: str | None = None) -> list[Cursor]:
         """All cursors (of one source), by source and path."""
-        statement = sa.select(_cursors).order_by(_cursors.c.source, _cursors.c.path)
+        statement = sa.select(tables.cursors).order_by(tables.cursors.c.source, tables.cursors.c.path)
         if source is not None:
-            statement = statement.where(_cursors.c.source == source)
-        with self._read() as connection:
+            statement = statement.where(tables.cursors.c.source == source)
+        with self.reading() as connection:
             return [Cursor(**row) for row in connection.execute(statement).mappings()]
 
     def save_cursor(self, cursor: Cursor, remembered: Mapping[str, str] | None = None) -> None:
         """Keep where the import stands, and what its importer has to remember, in one transaction."""
-        row = {name: getattr(cursor, name) for name in _cursors.c.keys()} | {"updated_at": self._clock.now_us()}  # noqa: SIM118
-        with self._write() as connection:
-            connection.execute(_upsert(_cursors, row))
+        row = {name: getattr(cursor, name) for name in tables.cursors.c.keys()} | {"updated_at": self._clock.now_us()}  # noqa: SIM118
+        with self.writing() as connection:
+            connection.execute(upsert(tables.cursors, row))
             if remembered:
                 rows = [{"source": cursor.source, "key": key, "value": value} for key, value in remembered.items()]
-                connection.execute(_upsert(_memory), rows)
+                connection.execute(upsert(tables.memory), rows)
 
     def forget_cursors(self, source: str | None = None) -> int:
         """Drop the cursors (of one source), so that the next import reads from the start; returns how many."""
-        statement = sa.delete(_cursors)
+        statement = sa.delete(tables.cursors)
         if source is not None:
-            statement = statement.where(_cursors.c.source == source)
-        with self._write() as connection:
+            statement = statement.where(tables.cursors.c.source == source)
+        with self.writing() as connection:
             return connection.execute(statement).rowcount
 
     def remembers(self, source: str) -> bool:
         """Whether an importer ever remembered anything."""
-        with self._read() as connection:
-            return connection.scalar(sa.select(sa.exists().where(_memory.c.source == source))) or False
+        with self.reading() as connection:
+            return connection.scalar(sa.select(sa.exists().where(tables.memory.c.source == source))) or False
 
     def recall(self, source: str, key: str) -> str | None:
         """What an importer remembered under `key` in an earlier file or run."""
-        with self._read() as connection:
+        with self.reading() as connection:
             return connection.scalar(_recall, {"source": source, "key": key})
 
     def memories(self, source: str) -> dict[str, str]:
         """Everything an importer remembered."""
-        statement = sa.select(_memory.c.key, _memory.c.value).where(_memory.c.source == source)
-        with self._read() as connection:
+        statement = sa.select(tables.memory.c.key, tables.memory.c.value).where(tables.memory.c.source == source)
+        with self.reading() as connection:
             return {row.key: row.value for row in connection.execute(statement)}
 
     # --- audit log ---------------------------------------------------------------------------------------------
@@ -264,20 +217,20 @@ class StateStore:
         """Note that something was done: `action` to `subject`."""
         text = detail if detail is None or isinstance(detail, str) else json.dumps(detail, sort_keys=True)
         row = {"at": self._clock.now_us(), "action": action, "subject": subject, "detail": text}
-        with self._write() as connection:
-            connection.execute(sa.insert(_audit), row)
+        with self.writing() as connection:
+            connection.execute(sa.insert(tables.audit), row)
 
     def audit_log(self, limit: int = 100) -> list[AuditEntry]:
         """The latest entries, newest first."""
-        statement = sa.select(_audit.c.at, _audit.c.action, _audit.c.subject, _audit.c.detail)
-        with self._read() as connection:
-            rows = connection.execute(statement.order_by(_audit.c.id.desc()).limit(limit))
+        statement = sa.select(tables.audit.c.at, tables.audit.c.action, tables.audit.c.subject, tables.audit.c.detail)
+        with self.reading() as connection:
+            rows = connection.execute(statement.order_by(tables.audit.c.id.desc()).limit(limit))
             return [AuditEntry(*row) for row in rows]
 
 
 def _create(connection: sa.Connection) -> None:
     """Make the tables of an empty file and note their revision where Alembic looks for it."""
-    _metadata.create_all(connection)
+    tables.metadata.create_all(connection)
     connection.execute(sa.text("create table alembic_version (version_num varchar(32) not null primary key)"))
     connection.execute(sa.text("insert into alembic_version values (:revision)"), {"revision": REVISIONS[-1]})
 
@@ -296,20 +249,12 @@ def migrate(connection: sa.Connection, target: str) -> None:
 
 def _configure(connection: Any, _record: Any) -> None:
     """Settings of every new SQLite connection: readers do not block the writer, and a commit survives a crash."""
-    connection.isolation_level = None  # transactions are begun explicitly, see `StateStore._write`
+    connection.isolation_level = None  # transactions are begun explicitly, see `StateStore.writing`
     cursor = connection.cursor()
     cursor.execute("pragma journal_mode = wal")
     cursor.execute("pragma synchronous = normal")
     cursor.execute("pragma foreign_keys = on")
     cursor.close()
-
-
-def _upsert(table: sa.Table, row: Mapping[str, Any] | None = None) -> Any:
-    """Insert a row, or replace what is stored under its primary key."""
-    statement = insert(table) if row is None else insert(table).values(**row)
-    keys: Sequence[str] = [column.name for column in table.primary_key]
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def _translated(error: DBAPIError, path: Path) -> StoreError | ConfigError:

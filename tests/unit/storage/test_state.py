@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from ralex_core.clock import ManualClock
 from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreLocked
 from ralex_core.storage import state as state_module
+from ralex_core.storage import state_tables
 from ralex_core.storage.state import MIGRATIONS, REVISIONS, Cursor, StateStore
 
 
@@ -114,7 +115,7 @@ def test_the_migrations_make_exactly_the_tables_the_code_uses(tmp_path: Path) ->
 
     with engine.begin() as connection:
         state_module.migrate(connection, REVISIONS[-1])
-        assert compare_metadata(MigrationContext.configure(connection), state_module._metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), state_tables.metadata) == []
     engine.dispose()
 
 
