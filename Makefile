@@ -23,7 +23,7 @@ setup: $(DEV) ## create .venv with everything that tests and linters need
 test: setup $(NODE) lint ## install what is missing, lint, run every test
 	@scripts/browser.sh
 	npm test --silent
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n logical --dist loadfile $(TESTS)
 
 lint: $(DEV) $(NODE) ## style, formatting, types (Python and JavaScript), layers
 	$(BIN)/ruff check .

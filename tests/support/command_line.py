@@ -63,6 +63,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
     monkeypatch.setenv("HOME", str(nobody))
     monkeypatch.setenv("RALEX_MONITOR_HOME", str(home))
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(nobody)
     yield CommandLine(home)
 
