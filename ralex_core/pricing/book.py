@@ -118,6 +118,25 @@ class PriceBook:
             ]
         return []
 
+    def prices_of_model(self, provider: str | None, model: str | None, service_tier: str | None = None) -> ModelPrices:
+        """All that is known of a model's prices. `provider/model` in one is understood."""
+        key = (provider, model, service_tier)
+        found = self._models.get(key)
+        return found if found is not None else self._look_up(*key)
+
+    def is_model(self, reference: str, provider: str | None, model: str | None) -> bool:
+        """Whether an operation that names this provider and model used the model that `reference` names.
+
+        It did when it is written the same, or is the same entry of the price list (`anthropic/claude-opus-4-5` and
+        `claude-opus-4-5-20251101`).
+        """
+        if model is None:
+            return False
+        wanted, written = reference.strip().lower(), model.strip().lower()
+        if wanted in (written, f"{(provider or '').strip().lower()}/{written}"):
+            return True
+        return self.prices_of_model(None, reference).same_model(self.prices_of_model(provider, model))
+
     def _prices_of(self, operation: Operation) -> ModelPrices:
         key = (operation.provider, operation.model or operation.requested_model, operation.service_tier)
         found = self._models.get(key)

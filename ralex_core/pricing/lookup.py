@@ -87,6 +87,22 @@ class ModelPrices:
     def changes_by_hour(self) -> bool:
         return bool(self._hours)
 
+    @property
+    def dates(self) -> Sequence[int] | None:
+        """When prices change, UTC microseconds, ascending; None when they change by a rule not known here."""
+        return self._dates
+
+    @property
+    def hours(self) -> Sequence[int]:
+        """When within a UTC day prices change, microseconds since midnight, ascending."""
+        return self._hours
+
+    def same_model(self, other: ModelPrices) -> bool:
+        """Whether both are one entry of the price list; False when either is not on it."""
+        if self.listed is None or other.listed is None:
+            return False
+        return (self.listed.provider_id, self.listed.model_id) == (other.listed.provider_id, other.listed.model_id)
+
     def _work_out(self, started_at: int) -> Priced:
         override = next((one for one in self.overrides if one.is_active(started_at)), None)
         if override is not None:

@@ -104,6 +104,24 @@ class Rates:
             return _shift(units, -self.digits)
         return _rounded(units, self.digits)
 
+    def total(self, usage: Usage, requests: int, largest_input: int) -> Decimal:
+        """The exact cost of many requests by the sums of their usage, when one band holds for all of them.
+
+        `largest_input` is the input of any of them: it says which band. Equal to the sum of their single costs (with
+        prices of more than 18 decimals, rounded once instead of once a request).
+        """
+        band = self.band_for(largest_input)
+        units = (
+            band.request * requests
+            + band.input * usage.input
+            + band.output * usage.output
+            + band.cache_read * usage.cache_read
+            + band.cache_write * usage.cache_write
+            + band.cache_write_1h * usage.cache_write_1h
+            + band.reasoning * usage.reasoning
+        )
+        return _shift(units, -self.digits) if self.digits <= _MONEY_DIGITS else _rounded(units, self.digits)
+
     def lines(self, usage: Usage) -> list[Line]:
         """The bill of a consistent usage: one line per priced part that occurs. The amounts add up to the cost."""
         prices = self.band_for(usage.input).prices

@@ -84,6 +84,14 @@ LATENCY_CUBES = (
 _BAD_OUTCOMES = ", ".join(f"'{outcome}'" for outcome in UNSUCCESSFUL_OUTCOMES)
 SUCCESS = f"kind = 'llm' and status = 'ok' and outcome not in ({_BAD_OUTCOMES})"
 
+USABLE = (
+    "input_tokens is not null and output_tokens is not null "
+    "and coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, cache_write_1h_tokens, 0) <= input_tokens "
+    "and coalesce(cache_write_1h_tokens, 0) <= coalesce(cache_write_tokens, cache_write_1h_tokens, 0) "
+    "and coalesce(reasoning_tokens, 0) <= output_tokens"
+)
+"""Operations whose usage a price can be put on: `pricing.book.usage_of` in SQL."""
+
 # measure → (column type, expression over operations). All add up over buckets, so coarser rollups sum finer ones.
 MEASURES: dict[str, tuple[str, str]] = {
     "operations": ("BIGINT", "count(*)"),
