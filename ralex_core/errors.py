@@ -9,11 +9,15 @@ RalexError
 │   ├── StoreCorrupt       the file is not a readable store
 │   ├── StoreFull          the disk has no room
 │   └── SchemaTooNew       the file was written by a newer version
+├── InvalidBudget          a budget that makes no sense (no limit, soft above hard, unknown period)
+├── BudgetExceeded         a call could pass a hard limit, so it must not be made
 ├── IntakeFull             the bounded queue is full; try again after `retry_after_s`
 └── ServerUnreachable      the monitor's HTTP API does not answer
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 
 class RalexError(Exception):
@@ -50,6 +54,39 @@ class StoreFull(StoreError):
 
 class SchemaTooNew(StoreError):
     """The store was written by a newer version of this package."""
+
+
+class InvalidBudget(RalexError):
+    """A budget makes no sense; `field` names what to change."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}.")
+        self.field = field
+
+
+class BudgetExceeded(RalexError):
+    """A call could pass a hard limit. Nothing was reserved; the message says which budget, and when there is room."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str,
+        budget_id: str,
+        limit_usd: Decimal,
+        spent_usd: Decimal,
+        reserved_usd: Decimal,
+        resets_at_us: int | None,
+    ) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.budget_id = budget_id
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.reserved_usd = reserved_usd
+        """Held for calls that are under way."""
+        self.resets_at_us = resets_at_us
+        """When there is room for the call (UTC µs) if nothing else is spent; None: it is dearer than the limit."""
 
 
 class IntakeFull(RalexError):
