@@ -18,6 +18,7 @@ __all__ = [
     "anthropic",
     "asgi",
     "httpx",
+    "httpx2",
     "litellm",
     "off",
     "on",
@@ -62,9 +63,20 @@ def httpx(client: Any = None, *, traceparent: bool | Collection[str] = True) -> 
     def install(switch: Switch) -> None:
         from ralex_core.collection.instrument import httpx as library
 
-        library.install(switch, client, traceparent)
+        library.install(switch, "httpx", client, traceparent)
 
     return switch_on(install, "httpx", target=client, settings=(_frozen(traceparent),))
+
+
+def httpx2(client: Any = None, *, traceparent: bool | Collection[str] = True) -> Switch:
+    """As `httpx`, for clients of httpx2, its successor."""
+
+    def install(switch: Switch) -> None:
+        from ralex_core.collection.instrument import httpx as library
+
+        library.install(switch, "httpx2", client, traceparent)
+
+    return switch_on(install, "httpx2", target=client, settings=(_frozen(traceparent),))
 
 
 def requests(*, traceparent: bool | Collection[str] = True) -> Switch:
@@ -178,6 +190,7 @@ def litellm(*, providers: Mapping[str, str] | None = None) -> Switch:
 _BY_MODULE: dict[str, Callable[[], object]] = {
     "starlette.applications": asgi,
     "httpx": httpx,
+    "httpx2": httpx2,
     "requests": requests,
     "sqlalchemy.engine": sqlalchemy,
     "sqlite3": sqlite3,

@@ -1,8 +1,13 @@
-"""httpx: every request of clients, sync and async, redirects and repeated ones each on their own."""
+"""httpx and its successor httpx2: every request of clients, sync and async, redirects and repeated ones on their own.
+
+Both have the same classes under the same names; what is said of httpx here holds for either.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ralex_core.collection.guard import guard
@@ -20,11 +25,10 @@ _RETRIES = "x-stainless-retry-count"
 """Header in which the OpenAI and Anthropic clients say how often they tried before."""
 
 
-def install(switch: Switch, client: Any, traceparent: bool | Collection[str]) -> None:
-    """Time one client, or with None all of them."""
-    import httpx
-
-    timed, timed_async = _streams()
+def install(switch: Switch, library: str, client: Any, traceparent: bool | Collection[str]) -> None:
+    """Time one client, or with None all of them; `library` is `httpx` or `httpx2`."""
+    module: Any = import_module(library)
+    timed, timed_async = _streams(library)
     hop = "_send_single_request"  # one request on the network; `send` is a chain of them
 
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -62,14 +66,14 @@ def install(switch: Switch, client: Any, traceparent: bool | Collection[str]) ->
         return send
 
     if client is None:
-        switch.replace(httpx.Client, hop, make)
-        switch.replace(httpx.AsyncClient, hop, make_async)
-    elif isinstance(client, httpx.AsyncClient):
+        switch.replace(module.Client, hop, make)
+        switch.replace(module.AsyncClient, hop, make_async)
+    elif isinstance(client, module.AsyncClient):
         switch.replace(client, hop, make_async)
-    elif isinstance(client, httpx.Client):
+    elif isinstance(client, module.Client):
         switch.replace(client, hop, make)
     else:
-        raise TypeError(f"instrument.httpx() takes an httpx.Client or httpx.AsyncClient, not {client!r}")
+        raise TypeError(f"instrument.{library}() takes an {library}.Client or {library}.AsyncClient, not {client!r}")
 
 
 def _begin(switch: Switch, request: httpx.Request, traceparent: bool | Collection[str]) -> tuple[Call, bool] | None:
@@ -117,16 +121,14 @@ def _answered(call: Call, response: httpx.Response, timed: Callable[[Any, Call],
     return response
 
 
-_made: list[Any] = []
+@cache
+def _streams(library: str) -> tuple[type[Any], type[Any]]:
+    """Bodies that finish a call at their end, sync and async; made when the library is there."""
+    module: Any = import_module(library)
+    sync_stream: type[httpx.SyncByteStream] = module.SyncByteStream
+    async_stream: type[httpx.AsyncByteStream] = module.AsyncByteStream
 
-
-def _streams() -> Any:
-    """Bodies that finish a call at their end; made when httpx is there."""
-    if _made:
-        return _made
-    import httpx
-
-    class Timed(httpx.SyncByteStream):
+    class Timed(sync_stream):
         def __init__(self, stream: httpx.SyncByteStream, call: Call) -> None:
             self._stream = stream
             self._call = call
@@ -146,7 +148,7 @@ def _streams() -> Any:
             finally:
                 self._call.finish()
 
-    class TimedAsync(httpx.AsyncByteStream):
+    class TimedAsync(async_stream):
         def __init__(self, stream: httpx.AsyncByteStream, call: Call) -> None:
             self._stream = stream
             self._call = call
@@ -167,5 +169,4 @@ def _streams() -> Any:
             finally:
                 self._call.finish()
 
-    _made.extend((Timed, TimedAsync))
-    return _made
+    return Timed, TimedAsync

@@ -1,13 +1,15 @@
-"""httpx and requests against a real server: each request on the network recorded once, and our trace sent along."""
+"""httpx, httpx2 and requests on a real server: each request on the network recorded once, and our trace sent along."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
@@ -17,6 +19,30 @@ from ralex_core.monitoring import instrument, operation
 from tests.support.recorded import Recorded, attributes
 from tests.support.web import Web, serving
 
+INSTRUMENTS: dict[str, Callable[..., Any]] = {
+    "httpx": instrument.httpx,
+    "httpx2": instrument.httpx2,
+    "requests": instrument.requests,
+}
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> str:
+    """The one of two that are alike; a test that is about requests too names all three."""
+    return request.param
+
+
+@pytest.fixture
+def http(library: str) -> Any:
+    """The library, or httpx beside requests."""
+    return httpx2 if library == "httpx2" else httpx
+
+
+@pytest.fixture
+def switched_on(library: str) -> Callable[..., Any]:
+    """The function that switches its instrument on."""
+    return INSTRUMENTS[library]
+
 
 @pytest.fixture
 def other_web() -> Iterator[Web]:
@@ -24,10 +50,12 @@ def other_web() -> Iterator[Web]:
         yield web
 
 
-def test_a_request_is_recorded_as_a_child_and_carries_our_trace(recorded: Recorded, web: Web) -> None:
-    instrument.httpx()
+def test_a_request_is_recorded_as_a_child_and_carries_our_trace(
+    recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    switched_on()
     instrument.requests()
-    with operation("page") as page, httpx.Client() as client:
+    with operation("page") as page, http.Client() as client:
         assert client.post(web.url + "/secret?key=hunter2", content=b"body").text == "hello"
         assert requests.put(web.url + "/secret?key=hunter2", data=b"body").text == "hello"
     first, second = recorded.all("api")
@@ -47,34 +75,38 @@ def test_a_request_is_recorded_as_a_child_and_carries_our_trace(recorded: Record
     assert page.operation_id == recorded.named("page").operation_id
 
 
-@pytest.mark.parametrize("library", ["httpx", "requests"])
-def test_error_answers_and_failed_connections_are_errors(recorded: Recorded, web: Web, library: str) -> None:
-    instrument.httpx()
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "requests"])
+def test_error_answers_and_failed_connections_are_errors(
+    recorded: Recorded, web: Web, library: str, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    switched_on()
     instrument.requests()
-    with httpx.Client() as client:
+    with http.Client() as client:
         get = client.get if library == "httpx" else requests.get
         assert get(web.url + "/status/404").status_code == 404
         assert get(web.url + "/status/500").status_code == 500
-        with pytest.raises((httpx.ConnectError, requests.ConnectionError)):
+        with pytest.raises((httpx.ConnectError, httpx2.ConnectError, requests.ConnectionError)):
             get("http://127.0.0.1:9/")
-        with pytest.raises((httpx.RemoteProtocolError, requests.exceptions.ChunkedEncodingError)):
+        with pytest.raises(
+            (httpx.RemoteProtocolError, httpx2.RemoteProtocolError, requests.exceptions.ChunkedEncodingError)
+        ):
             get(web.url + "/cut")
     missing, broken, refused, cut = recorded.all()
     assert (missing.http_status, missing.error_type) == (404, "HTTP 404")
     assert (broken.status, broken.error_type) == ("error", "HTTP 500")
     assert (refused.status, refused.http_status) == ("error", None)
-    assert refused.error_type in ("httpx.ConnectError", "requests.exceptions.ConnectionError")
+    assert refused.error_type in (f"{library}.ConnectError", "requests.exceptions.ConnectionError")
     assert cut.http_status == 200
 
 
-@pytest.mark.parametrize("library", ["httpx", "requests"])
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "requests"])
 def test_each_hop_of_a_redirect_is_recorded_with_its_own_parent(
-    recorded: Recorded, web: Web, other_web: Web, library: str
+    recorded: Recorded, web: Web, other_web: Web, library: str, http: Any, switched_on: Callable[..., Any]
 ) -> None:
-    instrument.httpx(traceparent=["localhost"])
+    switched_on(traceparent=["localhost"])
     instrument.requests(traceparent=["localhost"])
     here = f"http://localhost:{web.port}/to/{other_web.url}/ok"
-    with httpx.Client(follow_redirects=True) as client:
+    with http.Client(follow_redirects=True) as client:
         answer = client.get(here) if library == "httpx" else requests.get(here)
     assert answer.status_code == 200
     assert [(op.name, op.http_status) for op in recorded.all()] == [("GET localhost", 302), ("GET 127.0.0.1", 200)]
@@ -83,12 +115,14 @@ def test_each_hop_of_a_redirect_is_recorded_with_its_own_parent(
     assert [op.attempt for op in recorded.all()] == [1, 1]
 
 
-def test_nobody_is_told_when_it_is_switched_off_and_the_program_s_own_header_wins(recorded: Recorded, web: Web) -> None:
+def test_nobody_is_told_when_it_is_switched_off_and_the_program_s_own_header_wins(
+    recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]
+) -> None:
     own = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
-    with instrument.httpx(traceparent=False), instrument.requests(traceparent=False), httpx.Client() as client:
+    with switched_on(traceparent=False), instrument.requests(traceparent=False), http.Client() as client:
         client.get(web.url)
         requests.get(web.url)
-    with instrument.httpx(), instrument.requests(), httpx.Client() as client:
+    with switched_on(), instrument.requests(), http.Client() as client:
         client.get(web.url, headers=own)
         requests.get(web.url, headers=own)
     assert [seen.headers.get("traceparent") for seen in web.seen] == [
@@ -100,10 +134,10 @@ def test_nobody_is_told_when_it_is_switched_off_and_the_program_s_own_header_win
     assert len(recorded.all()) == 4
 
 
-def test_attempts_are_counted(recorded: Recorded, web: Web) -> None:
-    instrument.httpx()
+def test_attempts_are_counted(recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]) -> None:
+    switched_on()
     instrument.requests()
-    with httpx.Client() as client:
+    with http.Client() as client:
         request = client.build_request("GET", web.url + "/flaky")
         while client.send(request).status_code == 503:
             pass
@@ -117,12 +151,14 @@ def test_attempts_are_counted(recorded: Recorded, web: Web) -> None:
     assert (recorded.one().attempt, recorded.one().http_status) == (3, 200)
 
 
-@pytest.mark.parametrize("library", ["httpx", "requests"])
-def test_a_streamed_answer_is_timed_to_its_last_byte(recorded: Recorded, web: Web, library: str) -> None:
-    instrument.httpx()
+@pytest.mark.parametrize("library", ["httpx", "httpx2", "requests"])
+def test_a_streamed_answer_is_timed_to_its_last_byte(
+    recorded: Recorded, web: Web, library: str, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    switched_on()
     instrument.requests()
     if library == "httpx":
-        with httpx.stream("GET", web.url + "/parts") as answer:
+        with http.stream("GET", web.url + "/parts") as answer:
             assert recorded.all() == []
             assert b"".join(answer.iter_bytes()) == b"part " * 5
     else:
@@ -145,11 +181,13 @@ def test_an_abandoned_answer_is_recorded_when_it_goes(recorded: Recorded, web: W
     session.close()
 
 
-def test_async_clients_on_several_loops_and_threads(recorded: Recorded, web: Web) -> None:
-    instrument.httpx()
+def test_async_clients_on_several_loops_and_threads(
+    recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    switched_on()
 
     async def go(number: int) -> None:
-        async with httpx.AsyncClient() as client:
+        async with http.AsyncClient() as client:
             with operation(f"loop {number}"):
                 answers = await asyncio.gather(*(client.get(web.url + "/parts") for _ in range(5)))
                 assert {answer.text for answer in answers} == {"part " * 5}
@@ -165,10 +203,12 @@ def test_async_clients_on_several_loops_and_threads(recorded: Recorded, web: Web
     assert all(parents[op.parent_span_id or ""] == op.trace_id for op in calls)
 
 
-def test_an_async_call_that_is_cancelled_says_so(recorded: Recorded, web: Web) -> None:
+def test_an_async_call_that_is_cancelled_says_so(
+    recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]
+) -> None:
     async def go() -> None:
-        async with httpx.AsyncClient() as client:
-            instrument.httpx(client)
+        async with http.AsyncClient() as client:
+            switched_on(client)
             task = asyncio.create_task(client.get(web.url))
             await asyncio.sleep(0)
             task.cancel()
@@ -179,35 +219,39 @@ def test_an_async_call_that_is_cancelled_says_so(recorded: Recorded, web: Web) -
     assert [op.status for op in recorded.all()] in ([], ["cancelled"])
 
 
-def test_one_client_is_switched_on_alone(recorded: Recorded, web: Web) -> None:
-    with httpx.Client() as mine, httpx.Client() as other:
+def test_one_client_is_switched_on_alone(
+    recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    with http.Client() as mine, http.Client() as other:
         before = dict(vars(mine))
-        with instrument.httpx(mine):
+        with switched_on(mine):
             mine.get(web.url)
             other.get(web.url)
-            with instrument.httpx():
+            with switched_on():
                 mine.get(web.url)
         assert vars(mine) == before
         mine.get(web.url)
     assert recorded.names() == ["GET 127.0.0.1"] * 2, "once each, though switched on twice"
 
 
-def test_a_transport_without_a_network_is_recorded_too(recorded: Recorded) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json={}))
-    with instrument.httpx(), httpx.Client(transport=transport) as client:
+def test_a_transport_without_a_network_is_recorded_too(
+    recorded: Recorded, http: Any, switched_on: Callable[..., Any]
+) -> None:
+    transport = http.MockTransport(lambda request: http.Response(200, json={}))
+    with switched_on(), http.Client(transport=transport) as client:
         client.get("https://example.org/")
     assert recorded.one().name == "GET example.org"
 
 
 def test_names_stay_few_whatever_hosts_and_methods_are_called(
-    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, http: Any, switched_on: Callable[..., Any]
 ) -> None:
     from ralex_core.collection.instrument import calls
 
     monkeypatch.setattr(calls, "_named", {})
     monkeypatch.setattr(calls, "MAX_HOSTS", 5)
-    transport = httpx.MockTransport(lambda request: httpx.Response(200))
-    with instrument.httpx(), httpx.Client(transport=transport) as client:
+    transport = http.MockTransport(lambda request: http.Response(200))
+    with switched_on(), http.Client(transport=transport) as client:
         for number in range(30):
             client.request(f"M{number}", f"https://host{number}.example/")
     names = set(recorded.names())
@@ -215,15 +259,17 @@ def test_names_stay_few_whatever_hosts_and_methods_are_called(
     assert "OTHER (other hosts)" in names
 
 
-def test_what_is_no_client_is_refused_with_a_reason(recorded: Recorded) -> None:
-    with pytest.raises(TypeError, match=r"takes an httpx.Client or httpx.AsyncClient, not 'client'"):
-        instrument.httpx("client")
+def test_what_is_no_client_is_refused_with_a_reason(
+    recorded: Recorded, library: str, switched_on: Callable[..., Any]
+) -> None:
+    with pytest.raises(TypeError, match=f"takes an {library}.Client or {library}.AsyncClient, not 'client'"):
+        switched_on("client")
 
 
-def test_off_restores_both_libraries(recorded: Recorded, web: Web) -> None:
-    owners = (httpx.Client, httpx.AsyncClient, requests.Session, requests.Response, HTTPAdapter)
+def test_off_restores_both_libraries(recorded: Recorded, web: Web, http: Any, switched_on: Callable[..., Any]) -> None:
+    owners = (http.Client, http.AsyncClient, requests.Session, requests.Response, HTTPAdapter)
     before = [dict(vars(owner)) for owner in owners]
-    instrument.httpx()
+    switched_on()
     instrument.requests()
     assert [dict(vars(owner)) for owner in owners] != before
     instrument.off()
