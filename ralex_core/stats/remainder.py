@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ralex_core.stats.forecast import CLOSE_RATIO, CLOSE_SHARE, FEWEST_ORIGINS
 from ralex_core.stats.intervals import t_quantile
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 FEWEST_BLOCKS = 3
 """Blocks with anything in them, and boundaries to try from, needed to foretell at all."""
-FEWEST_ORIGINS = 6
-"""Boundaries tried from below which no accuracy is claimed."""
-CLOSE_RATIO = 0.15
-"""A sum is foretold closely when it is off by at most this share of what it became."""
-CLOSE_SHARE = 0.9
-"""Share of boundaries from which it has to have been close before closeness is claimed."""
 BEST = 4
 """How many candidates are averaged."""
 _KEEP = 0.97

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ralex_core.stats.remainder import FEWEST_ORIGINS, Blocks, remainder
+from ralex_core.stats.forecast import FEWEST_ORIGINS
+from ralex_core.stats.remainder import Blocks, remainder
 
 WEEK = np.array([10.0, 11.0, 10.5, 10.0, 9.0, 1.0, 1.0])
 
