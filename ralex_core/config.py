@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from ralex_core.config_gateway import UPSTREAMS, Gateway, Upstream, completed_upstreams
 from ralex_core.errors import ConfigError
 
 ENV_PREFIX = "RALEX_MONITOR_"
@@ -225,6 +226,17 @@ class Settings(BaseSettings):
         default=ApdexTargets(),
         description="Per kind, how long an operation may take before its user is no longer satisfied (Apdex).",
     )
+
+    gateway: Gateway = Field(default=Gateway(), description="How the gateway behaves, see [The gateway](gateway.md).")
+    upstreams: dict[str, Upstream] = Field(
+        default=dict(UPSTREAMS),
+        description="Where the gateway may pass calls on to, see [The gateway](gateway.md#upstreams).",
+    )
+
+    @field_validator("upstreams", mode="before")
+    @classmethod
+    def _with_known(cls, value: Any) -> Any:
+        return completed_upstreams(value)
 
     @field_validator("timezone")
     @classmethod

@@ -17,6 +17,9 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core import __version__
+from ralex_core.collection.gateway.app import Gateway
+from ralex_core.collection.gateway.recorder import GatewayRecorder
+from ralex_core.collection.gateway.routes import PREFIX
 from ralex_core.collection.otlp_http import otlp_router
 from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.dashboard.api.database import database_router
@@ -35,6 +38,7 @@ from ralex_core.dashboard.api.status import probes_router, status_router
 from ralex_core.dashboard.api.traces import traces_router
 from ralex_core.dashboard.api_page import api_groups
 from ralex_core.dashboard.envelope import error_answer, request_id
+from ralex_core.dashboard.gateway_guard import GatewayGuard
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.pages import error_page, pages_router
 from ralex_core.dashboard.problems import RequestProblem, as_problem
@@ -67,13 +71,14 @@ def create_app(runtime: Host) -> FastAPI:
     """
     site = Site(runtime)
     second = SecondDecoder(runtime.settings, runtime.book, runtime.metrics)
+    gateway = make_gateway(runtime)
     app = DescribedApi(
         title="Ralex Monitor",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(site, second),
+        lifespan=_lifespan(site, second, gateway),
         license_info={"name": "Apache-2.0"},
     )
     # the door's routes come before the table's: a POST to /operations is the door
@@ -96,7 +101,15 @@ def create_app(runtime: Host) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESSION_LEVEL)
     app.add_middleware(Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics)
     app.add_middleware(RequestTimes, metrics=runtime.metrics, prefix=API)
+    app.in_front = (PREFIX, gateway)
     return app
+
+
+def make_gateway(host: Host) -> Gateway:
+    """The gateway of a running monitor. It records to the real data, whatever is shown."""
+    recorder = GatewayRecorder(lambda: host.intake, host.settings.spool_dir / "gateway", host.metrics)
+    guard = GatewayGuard(host.settings, host.clock)
+    return Gateway(host.settings, recorder, host.metrics, host.clock.now_us, guard)
 
 
 class HeadAsGet:
@@ -116,7 +129,9 @@ class HeadAsGet:
             scope["route"] = asked.get("route")  # for those outside that count by route
 
 
-def _lifespan(site: Site, second: SecondDecoder) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    site: Site, second: SecondDecoder, gateway: Gateway
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         hub = site.host.hub
@@ -125,11 +140,13 @@ def _lifespan(site: Site, second: SecondDecoder) -> Callable[[FastAPI], Abstract
         hub.older_feed_source = site.older_feed
         hub.start()
         await asyncio.to_thread(site.start)
+        gateway.recorder.start()
         # the first operation should not wait for the price list
         warming = asyncio.create_task(asyncio.to_thread(site.host.book.warm))
         try:
             yield
         finally:
+            await gateway.close()
             await hub.stop()
             await warming
             await asyncio.to_thread(site.close)

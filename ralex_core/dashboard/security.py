@@ -14,7 +14,7 @@ import hmac
 import ipaddress
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import cast
 from urllib.parse import quote, urlsplit
@@ -182,12 +182,12 @@ class Guard:
 
     def _problem(self, scope: Scope, headers: dict[bytes, bytes], state: dict[str, object]) -> RequestProblem | None:
         host = headers.get(b"host", b"").decode("latin-1")
-        if self._hosts is not None and _hostname(host) not in self._hosts:
+        if self._hosts is not None and hostname(host) not in self._hosts:
             return RequestProblem(
                 421, "wrong_host", "This monitor answers to localhost only. Open it as http://127.0.0.1 with its port."
             )
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if changes and not _same_origin(headers, host):
+        if changes and not same_origin(headers, host):
             return RequestProblem(
                 403,
                 "cross_origin",
@@ -245,14 +245,14 @@ def _picked(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {name: value for name, value in headers if name in _WANTED}
 
 
-def _hostname(host: str) -> str:
+def hostname(host: str) -> str:
     """`Host` without the port: [::1]:8000 → ::1."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.partition(":")[0].lower().rstrip(".")
 
 
-def _same_origin(headers: dict[bytes, bytes], host: str) -> bool:
+def same_origin(headers: Mapping[bytes, bytes], host: str) -> bool:
     """Whether a request comes from our own page or from no page. Browsers always send `Origin` with a change."""
     origin = headers.get(b"origin")
     if origin is not None:

@@ -48,15 +48,26 @@ class Streamed(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-Reply = Whole | Streamed
+class Raw(NamedTuple):
+    """Bytes as they are, each written by itself, head included. A gate waits; `HUNG_UP` waits for the client to go."""
+
+    parts: Sequence[Any]
+    close: bool = False
+    """Close the connection afterwards."""
+
+
+HUNG_UP = object()
+Reply = Whole | Streamed | Raw
 
 
 class Request(NamedTuple):
-    """What arrived."""
+    """What arrived. `raw` is the body as it was sent, `body` what JSON says of it."""
 
     path: str
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
+    head: str = ""
 
 
 @dataclass
@@ -65,6 +76,8 @@ class ModelServer:
 
     replies: list[Reply]
     requests: list[Request] = field(default_factory=list)
+    hung_up: threading.Event = field(default_factory=threading.Event)
+    """Set when a client went away while a `Raw` reply waited for it to."""
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -124,11 +137,13 @@ class ModelServer:
         first, *lines = head.split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.requests.append(Request(first.split()[1], headers, json.loads(body) if body else None))
+        self.requests.append(Request(first.split()[1], headers, _json(body), body, head))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, Whole):
             await self._send_whole(writer, reply)
             return True
+        if isinstance(reply, Raw):
+            return await self._send_raw(reader, writer, reply)
         await self._send_stream(writer, reply)
         return not reply.cut
 
@@ -137,6 +152,18 @@ class ModelServer:
         lines = {"content-type": "application/json", "content-length": str(len(body)), **reply.headers}
         writer.write(_head(reply.status, lines) + body)
         await writer.drain()
+
+    async def _send_raw(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Raw) -> bool:
+        for part in reply.parts:
+            if isinstance(part, Gate):
+                await asyncio.to_thread(part.passed)
+            elif part is HUNG_UP:
+                await reader.read()
+                self.hung_up.set()
+            else:
+                writer.write(part)
+                await writer.drain()
+        return not reply.close
 
     async def _send_stream(self, writer: asyncio.StreamWriter, reply: Streamed) -> None:
         lines = {"content-type": "text/event-stream", "transfer-encoding": "chunked", **reply.headers}
@@ -155,6 +182,13 @@ class ModelServer:
             return
         writer.write(b"0\r\n\r\n")
         await writer.drain()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

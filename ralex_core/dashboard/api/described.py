@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core.dashboard.envelope import ErrorEnvelope
 from ralex_core.dashboard.params import BASES, FILTER_FIELDS, PAGE_SIZES, RANGES, SORT_COLUMNS
@@ -73,7 +74,19 @@ def described(answer: object, parameters: Sequence[dict[str, Any]] = (), *, stat
 
 
 class DescribedApi(FastAPI):
-    """An application whose description is completed with the shapes that routes name in `described`."""
+    """An application whose description is completed with the shapes that routes name in `described`.
+
+    `in_front` takes requests below its prefix before anything else of the application sees them.
+    """
+
+    in_front: tuple[str, ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        front = self.in_front
+        if front is not None and scope["type"] == "http" and scope["path"].startswith(front[0]):
+            await front[1](scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:

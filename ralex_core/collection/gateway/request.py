@@ -1,0 +1,138 @@
+"""What a request says of itself, and the smallest edits of its body, which goes on as it came where none is needed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from ralex_core.collection.llm_usage import count_of
+
+MAX_TEXT = 256
+ASK_USAGE = b'"stream_options":{"include_usage":true},'
+_CLAUDE_USER = re.compile(r"(?P<user>user_[0-9a-f]+(?:_account_[0-9a-f-]*)?)_session_(?P<session>[0-9a-f-]{8,64})")
+"""What Claude Code says of its user: an account and a session in one text."""
+
+
+class Facts(NamedTuple):
+    """What a body says. None: it does not say."""
+
+    model: str | None = None
+    stream: bool = False
+    asks_usage: bool | None = None
+    """What it says of the usage of its stream; None: nothing."""
+    max_tokens: int | None = None
+    choices: int = 1
+    service_tier: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+NO_FACTS = Facts()
+
+
+def read_facts(body: bytes, limit_fields: tuple[str, ...]) -> Facts:
+    """The facts of a body; none of one that is not a JSON object, which the upstream will say."""
+    try:
+        parsed: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return NO_FACTS
+    if not isinstance(parsed, dict):
+        return NO_FACTS
+    fields = cast("dict[str, Any]", parsed)
+    options = fields.get("stream_options")
+    asks = None if options is None else isinstance(options, dict) and options.get("include_usage") is True  # pyright: ignore[reportUnknownMemberType]
+    limit = next((found for name in limit_fields if (found := count_of(fields.get(name))) is not None), None)
+    user, session = _who(fields)
+    return Facts(
+        model=_text(fields.get("model")),
+        stream=fields.get("stream") is True,
+        asks_usage=asks,
+        max_tokens=limit,
+        choices=max(count_of(fields.get("n")) or 1, 1),
+        service_tier=_text(fields.get("service_tier")),
+        user_id=user,
+        session_id=session,
+    )
+
+
+def _who(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """User and session by the conventions of OpenAI (`user`), OpenRouter (`session_id`), Anthropic and LiteLLM
+    (`metadata`)."""
+    user = _text(fields.get("user")) or _text(fields.get("safety_identifier"))
+    session = _text(fields.get("session_id"))
+    about = fields.get("metadata")
+    if isinstance(about, dict):
+        metadata = cast("dict[str, Any]", about)
+        said = _text(metadata.get("user_id"))
+        if said is not None:
+            match = _CLAUDE_USER.fullmatch(said)
+            if match is not None:
+                said, session = match["user"], session or match["session"]
+            elif said.startswith("{"):  # newer versions write an object
+                said, session = _claude_object(said, session)
+            user = user or said
+        session = session or _text(metadata.get("session_id"))
+    return user, session
+
+
+def _claude_object(said: str, session: str | None) -> tuple[str | None, str | None]:
+    try:
+        fields: Any = orjson.loads(said)
+    except orjson.JSONDecodeError:
+        return None, session
+    user = _text(fields.get("account_uuid")) or _text(fields.get("device_id"))
+    return user, session or _text(fields.get("session_id"))
+
+
+def _text(value: Any) -> str | None:
+    return value[:MAX_TEXT] if isinstance(value, str) and value else None
+
+
+def asking_usage(body: bytes) -> bytes:
+    """The body with the usage of its stream asked for, and every other byte where it was."""
+    at = body.index(b"{") + 1
+    return body[:at] + ASK_USAGE + body[at:]
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """The body with another model, and every other byte where it was.
+
+    Raises:
+        ValueError: it is not a JSON object with one top-level `model` that is a text.
+    """
+    text = body.decode()
+    decoder = json.JSONDecoder()
+    space = re.compile(r"[ \t\r\n]*")
+
+    def skip(at: int) -> int:
+        found = space.match(text, at)
+        return found.end() if found else at
+
+    at = skip(0)
+    if text[at : at + 1] != "{":
+        raise ValueError("not an object")
+    places: list[tuple[int, int]] = []
+    at = skip(at + 1)
+    while text[at : at + 1] == '"':
+        key, at = decoder.raw_decode(text, at)
+        at = skip(at)
+        if text[at : at + 1] != ":":
+            raise ValueError("no colon")
+        begin = skip(at + 1)
+        value, at = decoder.raw_decode(text, begin)
+        if key == "model":
+            if not isinstance(value, str):
+                raise ValueError("the model is no text")
+            places.append((begin, at))
+        at = skip(at)
+        if text[at : at + 1] != ",":
+            break
+        at = skip(at + 1)
+    if len(places) != 1:
+        raise ValueError("no single model")
+    begin, end = places[0]
+    return (text[:begin] + json.dumps(model) + text[end:]).encode()

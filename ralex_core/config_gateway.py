@@ -1,0 +1,98 @@
+"""Settings of the gateway: where calls to models may be passed on to. Only what stands here is ever called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+Flavour = Literal["openai", "anthropic"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+TAGS = ("project", "user", "session", "operation", "feature", "client")
+"""What a path may say before the upstream, as `/gateway/project/shop/openai/v1`; no upstream is called like one."""
+
+
+class Upstream(BaseModel):
+    """A server that answers in OpenAI's or Anthropic's words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        description="Base URL that takes the place of `/gateway/NAME/v1`, such as https://openrouter.ai/api/v1."
+    )
+    flavour: Flavour = Field(default="openai", description="In whose words the gateway's own errors are put.")
+    provider: str | None = Field(default=None, description="Who bills; by default told by the host.")
+    ask_usage: bool = Field(
+        default=True,
+        description="Ask for the usage of chat streams whose caller did not, and keep the extra chunk from the caller.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="The provider's key, for callers that send the monitor's token in its place."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_base(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"{value!r} is not a URL such as https://api.openai.com/v1") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+            raise ValueError(f"{value!r} must begin with https:// or http:// and name a host")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(f"{value!r} must be a plain base URL: no user, password, query or fragment")
+        if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
+            raise ValueError(f"{value!r} has characters that no URL has")
+        return value.rstrip("/")
+
+
+UPSTREAMS: Mapping[str, Upstream] = {
+    "openai": Upstream(url="https://api.openai.com/v1"),
+    "anthropic": Upstream(url="https://api.anthropic.com/v1", flavour="anthropic"),
+    "openrouter": Upstream(url="https://openrouter.ai/api/v1", ask_usage=False),
+}
+"""Known without a setting. OpenRouter always sends the usage."""
+
+
+def completed_upstreams(given: Any) -> Any:
+    """The upstreams of a setting beside those known; one that is given in part keeps the rest of what is known.
+
+    Raises:
+        ValueError: a name that cannot be part of a path.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    found: dict[str, Any] = dict(UPSTREAMS)
+    for name, part in cast("Mapping[str, Any]", given).items():
+        if not _NAME.fullmatch(name) or name in TAGS:
+            raise ValueError(f"an upstream cannot be called {name[:60]!r}: use lower-case letters, digits, '-' and '_'")
+        known = UPSTREAMS.get(name)
+        if known is not None and isinstance(part, Mapping):
+            own = {"provider": None} if "url" in part and "provider" not in part else {}
+            part = {**known.model_dump(), **own, **cast("Mapping[str, Any]", part)}
+        found[name] = part
+    return found
+
+
+class Gateway(BaseModel):
+    """How the gateway behaves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    silence_s: float = Field(
+        default=600, gt=0, description="Seconds an upstream may say nothing before a call is given up."
+    )
+    max_output_tokens: int = Field(
+        default=8192,
+        ge=1,
+        description="Output assumed when a budget has to hold the worst case of a call that names no limit of its own.",
+    )
+    step_down: dict[str, str] = Field(
+        default={},
+        description="Model (or `*` pattern) → cheaper one that takes its place when a budget has no room for it.",
+    )
