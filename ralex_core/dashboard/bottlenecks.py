@@ -98,7 +98,7 @@ def hot_spot_view(spot: HotSpot, pairs: list[tuple[str, str]]) -> HotSpotView:
         calls=spot.calls,
         p95_share_ratio=spot.p95_share_ratio,
         halved=_gain(spot.halved),
-        href=href("/operations", [*pairs, ("kind", spot.kind), ("q", spot.name), ("sort", "duration_ms")]),
+        href=href("/operations", [*pairs, ("kind", spot.kind), ("name", spot.name), ("sort", "duration_ms")]),
     )
 
 

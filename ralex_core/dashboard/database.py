@@ -147,13 +147,13 @@ def statement_view(site: Site, view: View, statement: str) -> StatementView:
                 caller.calls,
                 caller.parents,
                 caller.calls / caller.parents,
-                href("/operations", [*view.pairs(), ("kind", caller.kind), ("q", caller.name)]),
+                href("/operations", [*view.pairs(), ("kind", caller.kind), ("name", caller.name)]),
             )
             for caller in callers.result()
         ],
         operations_href=href(
             "/operations",
-            [*view.pairs(), ("kind", "db"), ("q", statement), ("sort", "duration_ms"), ("dir", "desc")],
+            [*view.pairs(), ("kind", "db"), ("name", statement), ("sort", "duration_ms"), ("dir", "desc")],
         ),
         back_href=href(PATH, view.pairs()),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ralex_core.dashboard.contexts.frame import Choice
+from ralex_core.dashboard.contexts.frame import Chip, Choice
 from ralex_core.dashboard.contexts.operations import Column, Explorer, OperationList, Select
 from ralex_core.dashboard.params import (
     BASES,
+    LIST_FIELDS,
     MAX_OFFSET,
     PAGE_SIZES,
     SORT_COLUMNS,
@@ -57,6 +58,7 @@ def read_page(store: Store, view: View, request: ListRequest) -> OperationList:
         basis=request.basis,
         quarantined=request.quarantined,
         search=request.search,
+        exactly=request.exactly,
     )
     reachable = min(page.total, MAX_OFFSET + request.size)
     return OperationList(
@@ -101,7 +103,9 @@ def explorer(listed: OperationList, view: View, request: ListRequest) -> Explore
         ],
         search=request.search or "",
         quarantined=request.quarantined,
-        hidden=view.pairs() + [pair for pair in first_page.pairs() if pair[0] in ("sort", "dir", "size")],
+        chips=[_chip(name, value, first_page, link) for name, value in request.exactly],
+        hidden=view.pairs()
+        + [pair for pair in first_page.pairs() if pair[0] in ("sort", "dir", "size") or pair[0] in LIST_FIELDS],
         reset_href=href(PATH, view.range_pairs()),
     )
 
@@ -114,6 +118,11 @@ def _column(key: str, title: str, numeric: bool, request: ListRequest, link: Cal
     descending = not request.descending if active else key not in _TEXT_COLUMNS
     target = link(replace(request.at_page(1), sort=column, descending=descending))
     return Column(key, title, True, target, ("desc" if request.descending else "asc") if active else "", numeric)
+
+
+def _chip(name: str, value: str, request: ListRequest, link: Callable[[ListRequest], str]) -> Chip:
+    others = tuple(pair for pair in request.exactly if pair[0] != name)
+    return Chip(name, LIST_FIELDS[name], value or "not known", link(replace(request, exactly=others)))
 
 
 def _select(param: str, label: str, value: str | None, options: tuple[str, ...], everything: str) -> Select:

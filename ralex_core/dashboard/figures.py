@@ -16,7 +16,7 @@ from ralex_core.dashboard.contexts.rows import (
     TotalsView,
     UsageSeries,
 )
-from ralex_core.dashboard.params import FILTER_FIELDS, View, href
+from ralex_core.dashboard.params import FILTER_FIELDS, LIST_FIELDS, View, href
 from ralex_core.model.window import MINUTE_US, Window
 from ralex_core.storage.queries import (
     BreakdownRow,
@@ -149,11 +149,13 @@ def resource_series_view(buckets: Sequence[ResourceBucket], starts: list[int], b
 
 
 def breakdown_view(row: BreakdownRow, by: str, view: View) -> BreakdownView:
-    """A row with the link to its operations: by the filter of its dimension, else by a search for its name."""
+    """A row with the link to its operations: by the filter of its dimension, else by its value, else by a search."""
     param = _PARAM_OF_COLUMN.get(by)
     pairs = view.pairs()
     if param is not None:
         pairs = [pair for pair in pairs if pair[0] != param] + [(param, row.key or "")]
+    elif by in LIST_FIELDS:
+        pairs.append((by, row.key or ""))
     elif row.key is not None:
         pairs.append(("q", row.key))
     return BreakdownView(

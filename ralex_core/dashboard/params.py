@@ -49,6 +49,17 @@ Extent = tuple[int, int] | None
 
 SortColumn = Literal["started_at", "duration_ms", "cost_usd", "input_tokens", "output_tokens", "name", "model"]
 SORT_COLUMNS: tuple[str, ...] = get_args(SortColumn)
+LIST_FIELDS: dict[str, str] = {
+    "name": "Operation",
+    "provider": "Provider",
+    "service": "Service",
+    "client": "Client",
+    "feature": "Feature",
+    "workflow": "Workflow",
+    "door": "Door",
+}
+"""Columns by which the table of operations, and nothing else, can be narrowed to one value; and their labels."""
+
 BASES = ("billed", "computed", "reported", "unknown")
 PAGE_SIZES = (25, 50, 100, 200)
 MAX_OFFSET = 100_000
@@ -94,6 +105,8 @@ class ListRequest:
     basis: str | None = None
     quarantined: bool = False
     search: str | None = None
+    exactly: tuple[tuple[str, str], ...] = ()
+    """Columns of `LIST_FIELDS` and the one value of each; empty means "not known"."""
     sort: SortColumn = "started_at"
     descending: bool = True
     page: int = 1
@@ -110,6 +123,7 @@ class ListRequest:
             pairs.append(("quarantined", "1"))
         if self.search:
             pairs.append(("q", self.search))
+        pairs += self.exactly
         if self.sort != "started_at" or not self.descending:
             pairs += [("sort", self.sort), ("dir", "desc" if self.descending else "asc")]
         if self.size != 50:
@@ -266,6 +280,10 @@ def read_list_request(query: Query) -> ListRequest:
     search = given.get("q", "").strip()
     if len(search) > MAX_VALUE_LENGTH:
         raise bad_parameter("q", search, f"search for at most {MAX_VALUE_LENGTH} characters.")
+    exactly = {name: value for name, value in query if name in LIST_FIELDS}
+    for name, value in exactly.items():
+        if len(value) > MAX_VALUE_LENGTH:
+            raise bad_parameter(name, value, f"it is longer than {MAX_VALUE_LENGTH} characters.")
     size = _whole(given, "size", 50, 1, PAGE_SIZES[-1])
     page = _whole(given, "page", 1, 1, MAX_OFFSET)
     if (page - 1) * size > MAX_OFFSET:
@@ -278,6 +296,7 @@ def read_list_request(query: Query) -> ListRequest:
         basis=_one_of(given, "basis", BASES),
         quarantined=given.get("quarantined", "0") not in ("0", "false"),
         search=search or None,
+        exactly=tuple(exactly.items()),
         sort=sort,  # pyright: ignore[reportArgumentType] - checked against SORT_COLUMNS above
         descending=descending == "desc",
         page=page,
@@ -337,4 +356,4 @@ def require_known(query: Query, known: Iterable[str]) -> None:
 
 
 SCOPE_PARAMS = ("range", "from", "to", *FILTER_FIELDS)
-LIST_PARAMS = ("kind", "status", "basis", "quarantined", "q", "sort", "dir", "page", "size")
+LIST_PARAMS = ("kind", "status", "basis", "quarantined", "q", *LIST_FIELDS, "sort", "dir", "page", "size")

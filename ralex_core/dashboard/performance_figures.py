@@ -20,7 +20,7 @@ from ralex_core.dashboard.contexts.performance import (
     VerdictView,
 )
 from ralex_core.dashboard.figures import UNKNOWN_LABEL, starts_of
-from ralex_core.dashboard.params import View, href
+from ralex_core.dashboard.params import LIST_FIELDS, View, href
 from ralex_core.model.window import Scope, Window
 from ralex_core.monitoring.comparison import Compared, Comparison, Verdict, signed
 from ralex_core.monitoring.latency import Dimension, LatencySummary, Summaries
@@ -64,10 +64,10 @@ def operations_href(dimension: Dimension, group: Sequence[str | None], view: Vie
         elif column in ("kind", "status") and value is not None:
             pairs.append((column, value))
             told.add(column)
-        elif column == "name" and value is not None:
-            pairs.append(("q", value))
+        elif column in LIST_FIELDS:
+            pairs.append((column, value or ""))
             told.add(column)
-    return href("/operations", pairs) if told >= set(dimension.columns) - {"provider"} and told else None
+    return href("/operations", pairs) if told >= set(dimension.columns) else None
 
 
 def summary_view(row: LatencySummary, dimension: Dimension, view: View, total_ms: float) -> SummaryView:

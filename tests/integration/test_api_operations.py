@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ralex_core.dashboard.params import LIST_FIELDS
 from ralex_core.model.window import DAY_US
 from tests.support.dashboard import NOW_US, SmallHost, client_of, small_host
 from tests.support.operations import make_operation, random_operations
@@ -164,6 +165,30 @@ async def test_an_empty_filter_value_finds_what_is_not_known(host: SmallHost, cl
     )
     data = (await client.get(URL, params={"project": ""})).json()["data"]
     assert [row["operation_id"] for row in data["rows"]] == ["a"]
+
+
+@pytest.mark.parametrize("field", ["name", "provider", "service", "client", "feature", "workflow", "door"])
+async def test_one_value_of_a_column_is_selected_exactly(
+    host: SmallHost, client: httpx.AsyncClient, field: str
+) -> None:
+    host.store(
+        [
+            make_operation("a", started_at=NOW_US, **{field: "otlp"}),
+            make_operation("b", started_at=NOW_US, **{field: "otlp-2' or 1=1 --"}),
+            *([] if field in ("name", "door") else [make_operation("c", started_at=NOW_US, **{field: None})]),
+        ]
+    )
+
+    async def found(value: str) -> list[str]:
+        data = (await client.get(URL, params={field: value})).json()["data"]
+        return [row["operation_id"] for row in data["rows"]]
+
+    assert await found("otlp") == ["a"]
+    assert await found("otlp-2' or 1=1 --") == ["b"]
+    assert await found("") == ([] if field in ("name", "door") else ["c"])
+    page = await client.get("/operations", params={field: "otlp-2' or 1=1 --"}, headers={"accept": "text/html"})
+    assert "otlp-2&#39; or 1=1 --" in page.text
+    assert f'aria-label="Remove filter {LIST_FIELDS[field]} otlp-2&#39; or 1=1 --"' in page.text
 
 
 async def test_search_takes_text_as_text(host: SmallHost, client: httpx.AsyncClient) -> None:

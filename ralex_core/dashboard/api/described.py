@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core.dashboard.envelope import ErrorEnvelope
-from ralex_core.dashboard.params import BASES, FILTER_FIELDS, PAGE_SIZES, RANGES, SORT_COLUMNS
+from ralex_core.dashboard.params import BASES, FILTER_FIELDS, LIST_FIELDS, PAGE_SIZES, RANGES, SORT_COLUMNS
 from ralex_core.model.operation import KINDS, STATUSES
 
 
@@ -54,6 +54,7 @@ LIST_PARAMETERS = [
     parameter("basis", "Only operations priced on this basis.", words=BASES),
     parameter("quarantined", "1: only operations with a quarantined claim.", words=("0", "1")),
     parameter("q", "Part of a name, model or user, in any case, or a whole operation, trace, session or request id."),
+    *(parameter(name, f"{label}, this one exactly; empty means not known.") for name, label in LIST_FIELDS.items()),
     parameter("sort", "Column to sort by; unknown values come last.", words=SORT_COLUMNS),
     parameter("dir", "Direction.", words=("desc", "asc")),
     parameter("page", "Page, from 1.", kind="integer"),

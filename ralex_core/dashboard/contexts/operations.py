@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from ralex_core.dashboard.contexts.frame import Choice
+from ralex_core.dashboard.contexts.frame import Chip, Choice
 from ralex_core.dashboard.contexts.rows import OperationRow
 
 
@@ -60,6 +60,8 @@ class Explorer:
     selects: list[Select]
     search: str
     quarantined: bool
+    chips: list[Chip]
+    """What the table alone is narrowed to."""
     hidden: list[tuple[str, str]]
     reset_href: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ralex_core.storage.telemetry import Store
 _COLUMNS = ", ".join(Operation._fields)
 
 SORTS = ("started_at", "duration_ms", "cost_usd", "input_tokens", "output_tokens", "name", "model")
+EXACT_COLUMNS = ("name", "provider", "service", "client", "feature", "workflow", "door")
 MAX_LIMIT = 500
 COUNT_UP_TO = 100_000
 """Exact totals of a page are counted this far; beyond it the page says "more than"."""
@@ -40,13 +42,15 @@ def operations_page(
     basis: str | None = None,
     quarantined: bool = False,
     search: str | None = None,
+    exactly: Sequence[tuple[str, str]] = (),
 ) -> OperationsPage:
     """Operations that started in the window, in the order asked for; unknown values come last.
 
     `search` is a case-insensitive part of a name, model or user, or a whole operation, trace, session or request id.
+    `exactly` names columns of `EXACT_COLUMNS` and their value; an empty one means "not known".
 
     Raises:
-        ValueError: `sort` is not one of `SORTS`.
+        ValueError: `sort` is not one of `SORTS`, or a column is not one of `EXACT_COLUMNS`.
     """
     if sort not in SORTS:
         raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(SORTS)}")
@@ -56,6 +60,14 @@ def operations_page(
         if value:
             parameters[column] = value
             where += f" and {column} = ${column}"
+    for column, value in exactly:
+        if column not in EXACT_COLUMNS:
+            raise ValueError(f"cannot select by {column!r}; choose one of {', '.join(EXACT_COLUMNS)}")
+        if value:
+            parameters[f"exact_{column}"] = value
+            where += f" and {column} = $exact_{column}"
+        else:
+            where += f" and {column} is null"
     if quarantined:
         where += " and quarantine is not null"
     if search:

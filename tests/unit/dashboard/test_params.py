@@ -109,8 +109,11 @@ def test_a_view_survives_its_own_address(values: dict[str, list[str]]) -> None:
 
 
 def test_the_list_request_survives_its_own_address() -> None:
-    query = "kind=llm&status=error&basis=unknown&quarantined=1&q=%3Cb%3E&sort=name&dir=asc&page=3&size=100"
-    first = params.read_list_request(parse_qsl(query))
+    selection = "kind=llm&status=error&basis=unknown&quarantined=1&q=%3Cb%3E&provider=&name=a%26b"
+    first = params.read_list_request(
+        parse_qsl(f"{selection}&sort=name&dir=asc&page=3&size=100", keep_blank_values=True)
+    )
+    assert first.exactly == (("provider", ""), ("name", "a&b"))
     assert params.read_list_request(first.pairs()) == first
     assert params.ListRequest().pairs() == []
 
