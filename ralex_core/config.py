@@ -9,7 +9,7 @@ import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -166,6 +166,20 @@ class Settings(BaseSettings):
         default="anthropic/claude-opus-4-5",
         description="Premium model every operation is compared with, as provider/model.",
     )
+    value_model: Literal["baseline", "time_saved", "explicit"] = Field(
+        default="baseline",
+        description="What work is worth: its `baseline` cost, `time_saved`, or what callers report (`explicit`).",
+    )
+    minutes_saved: dict[str, Decimal] = Field(
+        default={},
+        description="For `time_saved`: minutes one success saves, by operation name or `*` pattern.",
+    )
+    hourly_rate_usd: Decimal | None = Field(
+        default=None, gt=0, description="For `time_saved`: what an hour of a person's work costs."
+    )
+    efficiency_goal: float = Field(
+        default=50.0, gt=0, description="Dollars of work per dollar that the Costs page proves or refutes."
+    )
     tiers: tuple[Tier, ...] = Field(default=DEFAULT_TIERS, min_length=1, description="Price classes, cheapest first.")
     quarantine_factor: Decimal = Field(
         default=Decimal(10), gt=1, description="A claim this many times off the price book is kept out of totals."
@@ -237,6 +251,14 @@ class Settings(BaseSettings):
     @classmethod
     def _with_known(cls, value: Any) -> Any:
         return completed_upstreams(value)
+
+    @field_validator("minutes_saved")
+    @classmethod
+    def _minutes(cls, value: dict[str, Decimal]) -> dict[str, Decimal]:
+        for name, minutes in value.items():
+            if not minutes.is_finite() or not 0 < minutes <= 10_000:
+                raise ValueError(f"{name!r} saves {minutes} minutes; give more than 0 and at most 10,000")
+        return value
 
     @field_validator("timezone")
     @classmethod

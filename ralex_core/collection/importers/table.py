@@ -78,6 +78,11 @@ _STATUS = {
     **dict.fromkeys(("error", "failure", "failed", "false", "0"), "error"),
     **dict.fromkeys(("cancelled", "canceled", "aborted"), "cancelled"),
 }
+_OUTCOMES = {
+    **{outcome: outcome for outcome in OUTCOMES},
+    **dict.fromkeys(("1", "true", "yes", "y", "t", "resolved", "passed", "success"), "accepted"),
+    **dict.fromkeys(("0", "false", "no", "n", "f", "unresolved"), "failed"),
+}
 _GUESSED = ("kind", "status", "outcome", "succeeded")
 """Words with many meanings: a value that is none of ours is not a mistake unless the column was named by the user."""
 
@@ -333,5 +338,5 @@ _READERS: Mapping[str, Callable[[object, str], Any]] = {
     "succeeded": _read_flag,
     "status": _one_of(_STATUS),
     "kind": _one_of({kind: kind for kind in KINDS}),
-    "outcome": _one_of({outcome: outcome for outcome in OUTCOMES}),
+    "outcome": _one_of(_OUTCOMES),
 }

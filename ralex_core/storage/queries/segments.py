@@ -78,12 +78,16 @@ def _cut(
     _cut(last, end, finer, minute_floor_us, coarse_until_us, found)
 
 
-def conditions(filters: Filters, parameters: dict[str, Any]) -> str:
-    """` and …` for the filters, their values added to `parameters`. The empty string stands for "not known"."""
+def conditions(filters: Filters, parameters: dict[str, Any], table: str = "") -> str:
+    """` and …` for the filters, their values added to `parameters`. The empty string stands for "not known".
+
+    `table` qualifies the columns where several tables have them.
+    """
     text = ""
     for column, values in filters.items():
         parameters[f"f_{column}"] = list(values)
-        subject = f"coalesce({column}, '')" if "" in values else column
+        named = f"{table}.{column}" if table else column
+        subject = f"coalesce({named}, '')" if "" in values else named
         text += f" and {subject} in (select unnest($f_{column}::VARCHAR[]))"
     return text
 

@@ -301,3 +301,14 @@ def test_the_task_outcomes_need_only_their_date_named() -> None:
 def test_every_well_known_name_belongs_to_one_field() -> None:
     names: list[Any] = [name for names in WELL_KNOWN.values() for name in names]
     assert len(names) == len(set(names))
+
+
+def test_outcomes_may_be_told_as_yes_and_no(tmp_path: Path) -> None:
+    lines = ("started_at,model,solved,task", "2026-01-01,m,1,t-1", "2026-01-01,m,0,t-2", "2026-01-01,m,Rejected,t-3")
+    mapped = importer({"outcome": "solved", "workflow": "task"})
+    found = read(table(tmp_path / "tasks.csv", *lines), mapped)
+    assert [(one.outcome, one.workflow) for one in found] == [
+        ("accepted", "t-1"),
+        ("failed", "t-2"),
+        ("rejected", "t-3"),
+    ]
