@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from ralex_core.dashboard.api.demo import remove_demo, start_demo
 from ralex_core.dashboard.api.imports import EVERYTHING, start_imports
 from ralex_core.dashboard.api.operations import find_operation
+from ralex_core.dashboard.books_page import books_pages
 from ralex_core.dashboard.contexts.frame import Login, Problem
 from ralex_core.dashboard.database_page import database_pages
 from ralex_core.dashboard.detail import detail
@@ -118,6 +119,7 @@ def pages_router(site: Site) -> APIRouter:
     performance_pages(router, site)
     traces_pages(router, site)
     database_pages(router, site)
+    books_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)
     _add_login(router, site)

@@ -59,6 +59,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("traces", "Traces", "/traces", True),
     ("resources", "Resources", "/resources", True),
     ("database", "Database", "/database", True),
+    ("books", "Statement", "/statement", False),
     ("welcome", "Connect", "/welcome", False),
     ("monitor", "This monitor", "/monitor", False),
     ("docs", "API", "/docs", False),

@@ -21,7 +21,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 RIGHT_TO_LEFT = "\u202eevil\u202c שלום"
 FORMULA = "=cmd|' /C calc'!A0"
 LONG = "x" * 500
-PLAIN_PAGES = ("/traces", "/welcome", "/monitor", "/resources", "/database", "/docs", "/nowhere")
+PLAIN_PAGES = ("/traces", "/welcome", "/monitor", "/resources", "/database", "/statement", "/docs", "/nowhere")
 """Pages that need no operation to be opened."""
 
 
@@ -108,7 +108,7 @@ async def test_hostile_text_stays_text_on_every_page(host: SmallHost, client: ht
         )
     )
     row = (await client.get("/api/v1/operations")).json()["data"]["rows"][0]
-    pages = ["/", "/operations", row["href"], "/traces", "/traces/t"]
+    pages = ["/", "/operations", row["href"], "/traces", "/traces/t", "/statement"]
     pages += [
         str(httpx.URL("/", params={"project": text, "user": text})),
         str(httpx.URL("/operations", params={"q": text[:400]})),
@@ -149,6 +149,7 @@ async def test_every_file_a_page_asks_for_is_served_for_ever(host: SmallHost, cl
         "/monitor",
         "/resources",
         "/database",
+        "/statement",
         "/docs",
         "/nowhere",
     ):

@@ -1,0 +1,1 @@
+"""Closing the books: statements of a day or month, reconciliation with the provider, and pricing the past again."""
