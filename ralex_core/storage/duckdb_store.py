@@ -25,7 +25,7 @@ from ralex_core.storage.batch_table import batch_table, latest_revisions
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.recent_ids import RecentIds
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
-from ralex_core.storage.statements import parsed
+from ralex_core.storage.statements import over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
 
 _STORED_REVISIONS = """
@@ -78,6 +78,7 @@ class DuckDBStore:
         self._cursors_lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._connection = self._connect()
+        self._appending = without_optimizer(self._connection)
         try:
             self._prepare_schema()
             self._dirty = rollup.load_dirty(self._connection)
@@ -151,11 +152,12 @@ class DuckDBStore:
     def _reopen(self) -> None:
         """After a fatal error DuckDB refuses everything until the file is opened again; commits are in its log."""
         with self._cursors_lock:  # one that stays open would keep the broken instance, and get it for us again
-            for connection in (*self._cursors.values(), self._connection):
+            for connection in (*self._cursors.values(), self._appending, self._connection):
                 with contextlib.suppress(duckdb.Error):
                     connection.close()
             self._cursors.clear()
         self._connection = self._connect()
+        self._appending = without_optimizer(self._connection)
         self._generation += 1
         try:
             self._dirty = rollup.load_dirty(self._connection)
@@ -165,25 +167,26 @@ class DuckDBStore:
     # --- writing (one thread at a time) ------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
+    def _transaction(self, *, appending: bool = False) -> Generator[duckdb.DuckDBPyConnection]:
         """All or nothing; DuckDB's errors come out as ours."""
         with self._write_lock:
+            connection = self._appending if appending else self._connection
             self._dirty.discard_pending()
             try:
-                self._connection.execute("begin")
-                yield self._connection
-                self._connection.execute("commit")
+                connection.execute("begin")
+                yield connection
+                connection.execute("commit")
             except duckdb.Error as error:
-                self._recover(error)
+                self._recover(connection, error)
                 raise translated(error, self.path) from error
             except BaseException:
                 with contextlib.suppress(duckdb.Error):
-                    self._connection.execute("rollback")
+                    connection.execute("rollback")
                 raise
 
-    def _recover(self, error: duckdb.Error) -> None:
+    def _recover(self, connection: duckdb.DuckDBPyConnection, error: duckdb.Error) -> None:
         try:
-            self._connection.execute("rollback")
+            connection.execute("rollback")
         except duckdb.TransactionException:
             pass  # the failed commit already ended it
         except duckdb.Error:
@@ -235,16 +238,16 @@ class DuckDBStore:
         """Store operations none of which is stored. Where no bucket becomes dirty by it, one statement is all there is
         to commit: each call into DuckDB that is saved is one less wait for the interpreter lock."""
         if rollup.new_buckets(self._dirty, times, self._minute_floor):
-            with self._transaction() as connection:
+            with self._transaction(appending=True) as connection:
                 self._insert(connection, batch)
                 rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
             self._dirty.persisted()
             return
         with self._write_lock:
             try:
-                self._insert(self._connection, batch)
+                self._insert(self._appending, batch)
             except duckdb.Error as error:
-                self._recover(error)
+                self._recover(self._appending, error)
                 raise translated(error, self.path) from error
 
     def _merge(self, batch: list[Operation], times: list[int]) -> tuple[list[Operation], list[str]]:
@@ -270,17 +273,15 @@ class DuckDBStore:
         return fresh, replaced
 
     def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
-        table = batch_table(operations)
-        connection.register("batch", table.columns)
-        connection.execute(parsed(connection, f"insert into operations select {table.select} from batch"))
+        columns, select = batch_table(operations)
+        over_batch(connection, f"insert into operations select {select} from batch", columns)
 
     def _stored_revisions(
         self, connection: duckdb.DuckDBPyConnection, batch: list[Operation], times: list[int]
     ) -> dict[str, int]:
         ids = np.fromiter((operation.operation_id for operation in batch), dtype=object, count=len(batch))
-        connection.register("batch", {"operation_id": ids})
-        rows = connection.execute(_STORED_REVISIONS, {"low": min(times), "high": max(times)}).fetchall()
-        return dict(rows)
+        bounds = {"low": min(times), "high": max(times)}
+        return dict(over_batch(connection, _STORED_REVISIONS, {"operation_id": ids}, bounds).fetchall())
 
     def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], times: list[int]) -> list[int]:
         """Delete older revisions; returns when they started, since their buckets change too."""
@@ -400,6 +401,7 @@ class DuckDBStore:
     def close(self) -> None:
         with self._write_lock:
             try:
+                self._appending.close()
                 self._connection.close()
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
