@@ -11,6 +11,7 @@ from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.inbox import Expected
 from ralex_core.storage.telemetry import WriteResult
 from ralex_core.storage.writer import BatchWriter
 
@@ -31,6 +32,10 @@ class Intake:
         self._writer = writer
         self._metrics = metrics
         self._names = names
+
+    def expecting(self) -> Expected:
+        """Announce a submission that is being prepared (see `BatchWriter.expecting`)."""
+        return self._writer.expecting()
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         """Redact, price and queue operations.

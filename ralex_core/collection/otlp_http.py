@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,12 +44,18 @@ _RPC_CODES = {400: 3, 413: 3, 415: 3, 503: 14}
 """HTTP status → google.rpc.Code: INVALID_ARGUMENT, UNAVAILABLE."""
 
 
+Coming = AbstractContextManager[object]
+"""A submission that is announced, until the end of the block, which more than one thread may come to."""
+
+
 class TakesOperations(Protocol):
     """The part of the intake the door needs (see `collection.intake.Intake`)."""
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
 
     def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
+
+    def expecting(self) -> Coming: ...
 
 
 class Decodes(Protocol):
@@ -229,24 +236,40 @@ class _Door:
     async def _store(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, WriteResult]:
         """Decode, submit and wait for the commit; gives back what the body holds of the budget."""
         size = len(body)
+        intake = self._get_intake()
+        expected = intake.expecting()
         try:
-            decoded, future = await anyio.to_thread.run_sync(
-                self._submit, body, content_type, encoding, limiter=self._reading.decoders
-            )
+            with expected:
+                decoded, future = await anyio.to_thread.run_sync(
+                    self._submit, intake, expected, body, content_type, encoding, limiter=self._reading.decoders
+                )
         finally:
             self._reading.budget.give_back(size)
         return decoded, await asyncio.wrap_future(future)
 
-    def _submit(self, body: bytes, content_type: str, encoding: str) -> tuple[Decoded, Future[WriteResult]]:
+    def _submit(
+        self,
+        intake: TakesOperations,
+        expected: Coming,
+        body: bytes,
+        content_type: str,
+        encoding: str,
+    ) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
+        with expected:
+            return self._decode_and_submit(intake, body, content_type, encoding)
+
+    def _decode_and_submit(
+        self, intake: TakesOperations, body: bytes, content_type: str, encoding: str
+    ) -> tuple[Decoded, Future[WriteResult]]:
         second = self._second
         if second is not None:
             decoded = second.decoded(body, json=content_type == JSON, encoding=encoding)
             if decoded is not None:
-                return decoded, self._get_intake().submit_prepared(decoded.operations)
+                return decoded, intake.submit_prepared(decoded.operations)
         started = time.monotonic()
         decoded = self._decoded(body, content_type, encoding)
-        future = self._get_intake().submit(decoded.operations)
+        future = intake.submit(decoded.operations)
         if second is not None:
             second.took(time.monotonic() - started)
         return decoded, future

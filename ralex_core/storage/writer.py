@@ -6,14 +6,14 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ralex_core.errors import IntakeFull, RalexError, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.inbox import Amend, Expected, Inbox, Submission
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Store, WriteResult
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,9 @@ CommitListener = Callable[[Sequence[Operation]], None]
 
 MAX_BATCH = 8192
 """Operations per commit: more gains nothing and delays the first acknowledgement."""
+GATHER_OPERATIONS = 2048
+GATHER_S = 0.05
+"""A commit of fewer operations waits this long at most for those that are announced (see `BatchWriter.expecting`)."""
 MINUTES_INTERVAL_S = 1.0
 COARSE_INTERVAL_S = 30.0
 """How far minute rollups, and hour and day ones, may be behind while operations keep coming."""
@@ -30,36 +33,6 @@ ROLLUP_SHARE = 0.1
 RETRY_AFTER_S = 2
 RESOURCE_BATCH_S = 10.0
 """Resource samples are not acknowledged to anybody, so they wait for company."""
-
-
-@dataclass(slots=True)
-class _Submission:
-    operations: Sequence[Operation]
-    future: Future[WriteResult]
-    at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True)
-class _Amend:
-    amendments: Sequence[Amendment]
-    future: Future[int]
-
-
-@dataclass(slots=True)
-class _Inbox:
-    """What waits for the thread, under one lock."""
-
-    condition: threading.Condition = field(default_factory=threading.Condition)
-    submissions: deque[_Submission] = field(default_factory=deque[_Submission])
-    amends: deque[_Amend] = field(default_factory=deque[_Amend])
-    tasks: deque[tuple[Callable[[], object], Future[object]]] = field(
-        default_factory=deque[tuple[Callable[[], object], "Future[object]"]]
-    )
-    samples: list[ResourceRecord] = field(default_factory=list[ResourceRecord])
-    waiting: int = 0
-    oldest_at: float | None = None
-    """When the first of the operations that are being committed came in; None while nothing is."""
-    closed: bool = False
 
 
 @dataclass(slots=True)
@@ -95,11 +68,14 @@ class _Cadence:
 class BatchWriter:
     """Owns all writes to `store`. `submit` never blocks; its future resolves after the commit, or with the error."""
 
-    def __init__(self, store: Store, *, queue_operations: int, metrics: SelfMetrics) -> None:
+    def __init__(
+        self, store: Store, *, queue_operations: int, metrics: SelfMetrics, gather_s: float = GATHER_S
+    ) -> None:
         self._store = store
         self._capacity = queue_operations
+        self._gather_s = gather_s
         self._metrics = metrics
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._listeners: list[CommitListener] = []
         self._thread = threading.Thread(target=self._run, name="telemetry-writer", daemon=True)
         self._minutes = _Cadence(MINUTES_INTERVAL_S)
@@ -133,9 +109,17 @@ class BatchWriter:
                     RETRY_AFTER_S,
                 )
             inbox.waiting += len(operations)
-            inbox.submissions.append(_Submission(operations, future))
+            inbox.submissions.append(Submission(operations, future))
             inbox.condition.notify()
         return future
+
+    def expecting(self) -> Expected:
+        """Announce a submission that is being prepared: a small commit waits a moment for it.
+
+        A commit costs as much as some 700 operations in it, so many senders are served soonest, and at the least cost,
+        when those who come at the same time are committed together.
+        """
+        return Expected(self._inbox)
 
     def submit_resources(self, samples: Sequence[ResourceRecord]) -> None:
         """Queue resource samples; they are written within `RESOURCE_BATCH_S` and acknowledged to nobody."""
@@ -148,7 +132,7 @@ class BatchWriter:
         with self._inbox.condition:
             if self._inbox.closed:
                 raise IntakeFull("The monitor is shutting down; send again when it is back.", RETRY_AFTER_S)
-            self._inbox.amends.append(_Amend(amendments, future))
+            self._inbox.amends.append(Amend(amendments, future))
             self._inbox.condition.notify()
         return future
 
@@ -223,8 +207,8 @@ class BatchWriter:
         self,
     ) -> (
         tuple[
-            list[_Submission],
-            list[_Amend],
+            list[Submission],
+            list[Amend],
             list[tuple[Callable[[], object], Future[object]]],
             list[ResourceRecord],
         ]
@@ -240,12 +224,13 @@ class BatchWriter:
                 if due_in <= 0 or (inbox.samples and now >= self._samples_due_at):
                     break
                 inbox.condition.wait(min(due_in, MINUTES_INTERVAL_S))
-            submissions: list[_Submission] = []
+            self._gather()
+            submissions: list[Submission] = []
             size = 0
             while inbox.submissions and (not submissions or size + len(inbox.submissions[0].operations) <= MAX_BATCH):
                 submissions.append(inbox.submissions.popleft())
                 size += len(submissions[-1].operations)
-            amends: list[_Amend] = []
+            amends: list[Amend] = []
             tasks: list[tuple[Callable[[], object], Future[object]]] = []
             if not inbox.submissions:
                 amends, tasks = list(inbox.amends), list(inbox.tasks)
@@ -257,7 +242,18 @@ class BatchWriter:
                 self._samples_due_at = time.monotonic() + RESOURCE_BATCH_S
             return submissions, amends, tasks, samples
 
-    def _commit(self, submissions: list[_Submission]) -> None:
+    def _gather(self) -> None:
+        """Wait for the announced submissions, while there are few operations. Holds the inbox's lock."""
+        inbox = self._inbox
+        if not inbox.submissions:
+            return
+        until = inbox.submissions[0].at + self._gather_s
+        while inbox.expected and inbox.waiting < GATHER_OPERATIONS and not inbox.closed:
+            left_s = until - time.monotonic()
+            if left_s <= 0 or not inbox.condition.wait(left_s):
+                return
+
+    def _commit(self, submissions: list[Submission]) -> None:
         started = time.monotonic()
         count = sum(len(submission.operations) for submission in submissions)
         self._inbox.oldest_at = submissions[0].at
@@ -274,7 +270,7 @@ class BatchWriter:
         self._metrics.observe("commit_seconds", took_s)
         self._metrics.observe("commit_operations", count)
 
-    def _write(self, submissions: list[_Submission], last: bool = False) -> bool:
+    def _write(self, submissions: list[Submission], last: bool = False) -> bool:
         """Commit submissions as one batch. False: it failed, and nobody was told because a second try follows."""
         operations = [operation for submission in submissions for operation in submission.operations]
         try:
@@ -313,7 +309,7 @@ class BatchWriter:
         for listener in self._listeners:
             self._boundary("a commit listener", lambda listener=listener: listener(stored))
 
-    def _amend(self, amend: _Amend) -> int:
+    def _amend(self, amend: Amend) -> int:
         changed = self._store.amend(amend.amendments)
         self._behind()
         return changed
@@ -366,7 +362,7 @@ class BatchWriter:
             self._metrics.add("writer_failures_total")
 
 
-def _shares(submissions: list[_Submission], result: WriteResult) -> list[WriteResult]:
+def _shares(submissions: list[Submission], result: WriteResult) -> list[WriteResult]:
     """How the result of one commit falls to the submissions in it."""
     if len(submissions) == 1:
         return [result]
@@ -375,7 +371,7 @@ def _shares(submissions: list[_Submission], result: WriteResult) -> list[WriteRe
     return _counted_shares(submissions, result)
 
 
-def _counted_shares(submissions: list[_Submission], result: WriteResult) -> list[WriteResult]:
+def _counted_shares(submissions: list[Submission], result: WriteResult) -> list[WriteResult]:
     shares: list[WriteResult] = []
     seen: set[str] = set()
     for submission in submissions:

@@ -130,7 +130,7 @@ async def test_what_is_no_request_is_refused(
 
 
 async def test_a_full_queue_is_503_with_the_time_to_wait(tmp_path: Path) -> None:
-    class Full:
+    class Full(MemoryIntake):
         def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
             raise IntakeFull("7 operations are waiting for a commit.", retry_after_s=4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 
 from ralex_core.errors import IntakeFull, RalexError
 from ralex_core.model.operation import Operation
@@ -56,6 +57,9 @@ class MemoryIntake:
 
     def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         return self.submit(operations)
+
+    def expecting(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def of_kind(self, kind: str) -> list[Operation]:
         """The stored operations of a kind, by start."""

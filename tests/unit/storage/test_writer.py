@@ -13,7 +13,7 @@ from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage import queries
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.telemetry import Amendment, WriteResult
-from ralex_core.storage.writer import BatchWriter
+from ralex_core.storage.writer import GATHER_OPERATIONS, BatchWriter
 from tests.support.operations import make_operation, random_operations
 
 
@@ -73,6 +73,36 @@ def test_what_waits_together_is_committed_together(writer: BatchWriter, store: G
     store.gate.set()
     assert [future.result(10).inserted for future in futures] == [10] * 20
     assert store.batches == [1, 200]
+
+
+def test_a_small_commit_waits_for_what_is_announced(store: GatedStore) -> None:
+    store.gate.set()
+    writer = BatchWriter(store, queue_operations=1000, metrics=SelfMetrics(), gather_s=60)
+    writer.start()
+    with writer.expecting() as second:
+        with writer.expecting():
+            futures = [writer.submit([make_operation("first")])]
+        with second:
+            futures.append(writer.submit([make_operation("second")]))
+        assert [future.result(10).inserted for future in futures] == [1, 1]  # left twice, and counted once
+    assert store.batches == [2]
+    assert writer.submit([make_operation("alone")]).result(10).inserted == 1
+    writer.close()
+
+
+def test_what_is_announced_and_never_comes_is_not_waited_for_long(writer: BatchWriter, store: GatedStore) -> None:
+    store.gate.set()
+    with writer.expecting():
+        assert writer.submit([make_operation("a")]).result(10).inserted == 1
+
+
+def test_a_large_commit_waits_for_nothing(store: GatedStore) -> None:
+    store.gate.set()
+    writer = BatchWriter(store, queue_operations=10_000, metrics=SelfMetrics(), gather_s=60)
+    writer.start()
+    with writer.expecting():
+        assert writer.submit(random_operations(1, GATHER_OPERATIONS)).result(10).inserted == GATHER_OPERATIONS
+    writer.close()
 
 
 def test_a_full_queue_refuses_and_takes_nothing(store: GatedStore) -> None:
