@@ -9,16 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
+from ralex_core.monitoring.spend_history import SpendHistory, spend_history
 from ralex_core.stats.remainder import Blocks, Trial, remainder
 from ralex_core.storage.queries import spend
-from ralex_core.storage.queries.segments import measured
 from ralex_core.storage.telemetry import Store
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 HISTORY_DAYS = 100
 HISTORY_HOURS = 66
@@ -64,7 +60,7 @@ def project(store: Store, filters: Filters, window: Window, now_us: int, zone: t
     so_far = spend(store, Scope(passed, filters))[0]
     if now_us >= window.end_us:
         return _over(window, now_us, so_far)
-    blocks = _blocks(store, filters, window, now_us, zone)
+    blocks = blocks_of(history_for(store, filters, window, now_us), window, now_us, zone)
     found = None if blocks is None else remainder(blocks)
     if found is None:
         return None
@@ -82,6 +78,13 @@ def project(store: Store, filters: Filters, window: Window, now_us: int, zone: t
     )
 
 
+def history_for(store: Store, filters: Filters, window: Window, now_us: int) -> SpendHistory:
+    """As much of the past as a projection of the window uses."""
+    if window.length_us <= SHORT_US:
+        return spend_history(store, filters, Window(now_us - HISTORY_HOURS * HOUR_US, now_us), 5 * MINUTE_US)
+    return spend_history(store, filters, Window(now_us - HISTORY_DAYS * DAY_US, now_us), HOUR_US)
+
+
 def _over(window: Window, now_us: int, spent: Decimal) -> Projection:
     nothing = Trial(0, None, None, None, None, None)
     return Projection(window, now_us, spent, spent, spent, spent, spent, "", nothing, False)
@@ -91,15 +94,13 @@ def _usd(value: float) -> Decimal:
     return Decimal(value).quantize(NEAREST)
 
 
-def _blocks(store: Store, filters: Filters, window: Window, now_us: int, zone: tzinfo) -> Blocks | None:
-    """The past in blocks that end at `now_us`; None when there is not one."""
+def blocks_of(history: SpendHistory, window: Window, now_us: int, zone: tzinfo) -> Blocks | None:
+    """What was spent in blocks that end at `now_us`, for the rest of the window; None when there is not one."""
     import numpy as np
 
-    short = window.length_us <= SHORT_US
-    unit, season = (HOUR_US, 24) if short else (DAY_US, 7)
-    history = _History(store, filters, now_us, HISTORY_HOURS * HOUR_US if short else HISTORY_DAYS * DAY_US, short)
     if history.first_us is None:
         return None
+    unit, season = (HOUR_US, 24) if window.length_us <= SHORT_US else (DAY_US, 7)
     clock = _Clock(zone, unit)
     count = (now_us - history.first_us) // unit
     bounds = [bound for bound in (clock.back(now_us, k) for k in range(count, -1, -1)) if bound >= history.first_us]
@@ -139,31 +140,3 @@ class _Clock:
         seconds, micros = divmod(time_us, 1_000_000)
         local = datetime.fromtimestamp(seconds, self._zone) - timedelta(days=blocks)
         return round(local.timestamp()) * 1_000_000 + micros
-
-
-class _History:
-    """Spend up to any moment of the past, as if each bucket's had been spent evenly."""
-
-    def __init__(self, store: Store, filters: Filters, now_us: int, reach_us: int, short: bool) -> None:
-        import numpy as np
-
-        bucket = 5 * MINUTE_US if short else HOUR_US
-        start = (now_us - reach_us) // bucket * bucket
-        rows = sorted(
-            measured(store, Scope(Window(start, now_us), filters), ("cost_usd", "billable"), bucket_us=bucket)
-        )
-        rows = [row for row in rows if row[2]]
-        self.first_us: int | None = rows[0][0] if rows else None
-        starts = np.array([row[0] for row in rows], dtype=np.int64)
-        ends = np.minimum(starts + bucket, now_us)
-        costs = np.array([float(row[1] or 0) for row in rows])
-        running = np.cumsum(costs)
-        # before each bucket what was spent until then, after it that and its own
-        self._times: NDArray[Any] = np.stack([starts, ends], axis=1).reshape(-1)
-        self._sums: NDArray[Any] = np.stack([running - costs, running], axis=1).reshape(-1)
-
-    def until(self, times_us: NDArray[Any]) -> NDArray[Any]:
-        """What had been spent by each of these times since the history began."""
-        import numpy as np
-
-        return np.interp(times_us, self._times, self._sums)
