@@ -6,6 +6,9 @@ Hours in which nothing was spent are zeros; what was before the first operation 
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -21,6 +24,9 @@ HISTORY_HOURS = 66
 """Short periods are compared with hours of the last days only; rollups per minute reach no further back."""
 SHORT_US = 3 * HOUR_US
 """Periods up to this long are foretold in blocks of an hour, longer ones in days."""
+REMEMBER_US = MINUTE_US
+REMEMBERED = 64
+"""Histories a `Projector` holds, of some thousand numbers each."""
 NEAREST = Decimal(1).scaleb(-9)
 
 
@@ -54,13 +60,53 @@ def project(store: Store, filters: Filters, window: Window, now_us: int, zone: t
     Raises:
         ValueError: the window begins after `now_us`.
     """
+    return _projected(store, filters, window, now_us, zone, lambda: history_for(store, filters, window, now_us))
+
+
+class Projector:
+    """`project`, asked again and again: history is read from the store once a minute, what was spent so far each time.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._histories: OrderedDict[tuple[int, Filters, bool], tuple[Store, SpendHistory]] = OrderedDict()
+
+    def project(self, store: Store, filters: Filters, window: Window, now_us: int, zone: tzinfo) -> Projection | None:
+        """See `project`."""
+        return _projected(store, filters, window, now_us, zone, lambda: self._history(store, filters, window, now_us))
+
+    def _history(self, store: Store, filters: Filters, window: Window, now_us: int) -> SpendHistory:
+        key = (id(store), filters, window.length_us <= SHORT_US)
+        with self._lock:
+            held = self._histories.get(key)
+        if held is not None and held[0] is store and 0 <= now_us - held[1].end_us < REMEMBER_US:
+            return held[1]
+        made = history_for(store, filters, window, now_us)
+        with self._lock:
+            self._histories[key] = (store, made)
+            self._histories.move_to_end(key)
+            while len(self._histories) > REMEMBERED:
+                self._histories.popitem(last=False)
+        return made
+
+
+def _projected(
+    store: Store,
+    filters: Filters,
+    window: Window,
+    now_us: int,
+    zone: tzinfo,
+    history: Callable[[], SpendHistory],
+) -> Projection | None:
     if window.start_us > now_us:
         raise ValueError("a period that has not begun has nothing to be projected from")
     passed = Window(window.start_us, min(now_us + 1, window.end_us))
     so_far = spend(store, Scope(passed, filters))[0]
     if now_us >= window.end_us:
         return _over(window, now_us, so_far)
-    blocks = blocks_of(history_for(store, filters, window, now_us), window, now_us, zone)
+    blocks = blocks_of(history(), window, now_us, zone)
     found = None if blocks is None else remainder(blocks)
     if found is None:
         return None

@@ -11,7 +11,7 @@ import pytest
 from ralex_core.clock import ManualClock
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Window
 from ralex_core.monitoring.cost_analytics import day_window
-from ralex_core.monitoring.projection import project
+from ralex_core.monitoring.projection import REMEMBER_US, Projector, project
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.operations import make_operation
 
@@ -126,3 +126,18 @@ def test_calls_of_unknown_cost_are_no_history_of_free_ones(store: DuckDBStore) -
 def test_a_period_that_has_not_begun_is_refused(store: DuckDBStore) -> None:
     with pytest.raises(ValueError, match="has not begun"):
         project(store, EVERYTHING, Window(NOW + 1, NOW + DAY_US), NOW, BERLIN)
+
+
+def test_a_projector_reads_history_once_a_minute_and_what_was_spent_each_time(store: DuckDBStore) -> None:
+    fill(store, 40)
+    day, projector = day_window(NOW, BERLIN), Projector()
+    first = projector.project(store, EVERYTHING, day, NOW, BERLIN)
+    assert first == project(store, EVERYTHING, day, NOW, BERLIN)
+    store.write([make_operation("now", started_at=NOW, cost_usd=Decimal(5))])
+    store.refresh_rollups()
+    second = projector.project(store, EVERYTHING, day, NOW + 1, BERLIN)
+    assert first is not None and second is not None
+    assert second.so_far_usd == first.so_far_usd + 5
+    assert second.mean_usd - second.so_far_usd == first.mean_usd - first.so_far_usd
+    later = projector.project(store, EVERYTHING, day, NOW + REMEMBER_US, BERLIN)
+    assert later == project(store, EVERYTHING, day, NOW + REMEMBER_US, BERLIN)
