@@ -40,6 +40,8 @@ HELP: dict[str, str] = {
     "rollup_lag_seconds": "How long something is committed that the rollups do not tell of yet.",
     "writer_failures_total": "Failures of the writer beside commits.",
     "housekeeping_failures_total": "Failures of retention; it is tried again in an hour.",
+    "budget_read_seconds": "Duration of reading what budgets have spent.",
+    "budget_failures_total": "Failures of reading what budgets have spent; it is tried again in a second.",
     # answering
     "query_seconds": "Duration of queries to the telemetry store, by question.",
     "http_requests_total": "Requests answered, by method, route template and class of status.",

@@ -38,6 +38,8 @@ class Filters:
     tier: tuple[str, ...] = field(default=())
     user_id: tuple[str, ...] = field(default=())
     session_id: tuple[str, ...] = field(default=())
+    gateway_key: tuple[str, ...] = field(default=())
+    """Labels of gateway credentials, an attribute of operations: no rollup keeps it apart."""
 
     def items(self) -> list[tuple[str, tuple[str, ...]]]:
         """The fields that are set, as (column, values)."""
@@ -47,6 +49,7 @@ class Filters:
             ("tier", self.tier),
             ("user_id", self.user_id),
             ("session_id", self.session_id),
+            ("gateway_key", self.gateway_key),
         ]
         return [(column, values) for column, values in pairs if values]
 

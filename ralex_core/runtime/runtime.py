@@ -18,6 +18,7 @@ from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.errors import ConfigError
+from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.performance import PerformanceMonitor
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
@@ -60,6 +61,16 @@ class Runtime:
             undo.callback(self.data.close)
             self.state = StateStore(settings.state_path, self.clock)
             undo.callback(self.state.close)
+            self.budgets = BudgetKeeper(
+                settings,
+                state=self.state,
+                store=self.data.store,
+                writer=self.data.writer,
+                clock=self.clock,
+                metrics=self.metrics,
+            )
+            self.budgets.start()
+            undo.callback(self.budgets.stop)
             discard(settings)
             if is_empty(self.data.store):
                 self.state.forget_cursors()  # they tell of operations that are gone: let imports bring them back

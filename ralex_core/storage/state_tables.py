@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision of the schema, oldest first; the last one is what this code reads and writes."""
 
 metadata = sa.MetaData()
@@ -59,6 +59,24 @@ audit = sa.Table(
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("detail", sa.Text),
 )
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("value", sa.Text),
+    sa.Column("period", sa.Text, nullable=False),
+    sa.Column("rolling_hours", sa.Integer),
+    sa.Column("timezone", sa.Text),
+    sa.Column("soft_usd", sa.Text),
+    sa.Column("hard_usd", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+)
+"""Amounts are decimal text. A deleted budget keeps its row for a while, so that it can be brought back."""
 
 
 def upsert(table: sa.Table, row: Mapping[str, Any] | None = None) -> Any:

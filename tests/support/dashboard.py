@@ -20,6 +20,7 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.model.operation import Operation
+from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
@@ -90,6 +91,14 @@ class SmallHost:
         self._jobs: list[SmallJob] = []
         self.real = self._open(self.settings.telemetry_path)
         self.hub.seed(self.real.store)
+        self.budgets = BudgetKeeper(
+            self.settings,
+            state=self.state,
+            store=self.real.store,
+            writer=self.real.writer,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
 
     def _open(self, path: Path) -> DataSet:
         path.parent.mkdir(parents=True, exist_ok=True)

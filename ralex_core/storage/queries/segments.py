@@ -78,6 +78,10 @@ def _cut(
     _cut(last, end, finer, minute_floor_us, coarse_until_us, found)
 
 
+_IN_ATTRIBUTES = {"gateway_key": "json_extract_string({table}attributes, '$.gateway_key')"}
+"""Filters that are no column of their own."""
+
+
 def conditions(filters: Filters, parameters: dict[str, Any], table: str = "") -> str:
     """` and …` for the filters, their values added to `parameters`. The empty string stands for "not known".
 
@@ -86,7 +90,7 @@ def conditions(filters: Filters, parameters: dict[str, Any], table: str = "") ->
     text = ""
     for column, values in filters.items():
         parameters[f"f_{column}"] = list(values)
-        named = f"{table}.{column}" if table else column
+        named = _IN_ATTRIBUTES.get(column, "{table}" + column).format(table=f"{table}." if table else "")
         subject = f"coalesce({named}, '')" if "" in values else named
         text += f" and {subject} in (select unnest($f_{column}::VARCHAR[]))"
     return text
