@@ -256,6 +256,11 @@ class BudgetGuard:
             del self._revised[next(iter(self._revised))]
 
     @property
+    def has_budgets(self) -> bool:
+        """Whether there is anything to hold calls to."""
+        return bool(self._ledgers)
+
+    @property
     def stale(self) -> bool:
         """Whether the store should be read again soon: a period began, or an operation was replaced."""
         return self._stale

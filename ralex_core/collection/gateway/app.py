@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from ralex_core.collection import ids
 from ralex_core.collection.gateway.answers import Refusal
+from ralex_core.collection.gateway.gate import Gate
 from ralex_core.collection.gateway.passage import Passage
 from ralex_core.collection.gateway.pool import UpstreamPool
 from ralex_core.collection.gateway.recorder import GatewayRecorder
@@ -41,12 +42,15 @@ class Gateway:
         metrics: SelfMetrics,
         now_us: Callable[[], int],
         admits: Admits,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate` holds calls to budgets; without it there are none."""
         self.settings = settings
         self.recorder = recorder
         self.metrics = metrics
         self.now_us = now_us
         self.admits = admits
+        self.gate = gate
         self.routes = Routes(settings.upstreams)
         self.max_bytes = settings.max_body_mb << 20
         self.bodies = BodyBudget(BODIES_AT_ONCE * self.max_bytes)

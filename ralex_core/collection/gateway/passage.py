@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from ralex_core.collection import ids
 from ralex_core.collection.gateway.answers import Refusal, error_body
 from ralex_core.collection.gateway.connection import UpstreamConnection, UpstreamProblem
+from ralex_core.collection.gateway.gate import Held, warnings_header
 from ralex_core.collection.gateway.headers import (
     KEY_HEADERS,
     Passed,
@@ -23,10 +24,11 @@ from ralex_core.collection.gateway.headers import (
 )
 from ralex_core.collection.gateway.pool import UpstreamPool
 from ralex_core.collection.gateway.reading import BodyReader, EventReader, Unpacked, WithoutAddedUsage
-from ralex_core.collection.gateway.records import CallRecord, key_label
-from ralex_core.collection.gateway.request import asking_usage, read_facts
+from ralex_core.collection.gateway.records import CallRecord, key_label, operation_of
+from ralex_core.collection.gateway.request import asking_usage, read_facts, with_model
 from ralex_core.collection.gateway.routes import Route, Target
 from ralex_core.collection.request_body import BodyProblem
+from ralex_core.model.operation import Operation
 
 if TYPE_CHECKING:
     from ralex_core.collection.gateway.app import Gateway
@@ -44,13 +46,14 @@ class Passage:
     """Made for one request; `run` answers it, whatever happens."""
 
     __slots__ = (
-        "_added",
+        "_asked_usage",
         "_body",
         "_connection",
         "_edited",
         "_extra",
         "_gateway",
         "_held",
+        "_held_room",
         "_is_over",
         "_loop",
         "_receive",
@@ -70,7 +73,8 @@ class Passage:
         self._body = b""
         self._held = 0
         self._edited: bytes | None = None
-        self._added: WithoutAddedUsage | None = None
+        self._asked_usage = False
+        self._held_room: Held | None = None
         self._extra: list[tuple[bytes, bytes]] = []
         self._connection: UpstreamConnection | None = None
         self._watcher: asyncio.TimerHandle | asyncio.Task[None] | None = None
@@ -126,6 +130,8 @@ class Passage:
             self._note_key(record, passed)
             if not passed.encoded:
                 record.facts = read_facts(self._body, route.call.limit_fields)
+            self._hold(record)
+            if not passed.encoded:
                 self._ask_usage(record, target)
         path = target.base + b"/" + route.tail.encode("latin-1")
         query = self._scope["query_string"]
@@ -186,14 +192,29 @@ class Passage:
         if not (facts.stream and facts.asks_usage is None and target.ask_usage):
             return
         if record.route.tail in ("chat/completions", "completions") and target.name not in self._gateway.never_asked:
-            self._edited = asking_usage(self._body)
+            self._edited = asking_usage(self._body if self._edited is None else self._edited)
+            self._asked_usage = True
+
+    def _hold(self, record: CallRecord) -> None:
+        """Hold room for a call that is billed, in its budgets. Raises `Refusal` where there is none."""
+        gate = self._gateway.gate
+        if gate is None or gate.is_open or record.route.call.kind != "llm":
+            return
+        held = self._held_room = gate.hold(record, len(self._body))
+        if held.stepped_down and held.model is not None:
+            try:
+                self._edited = with_model(self._body, held.model)
+            except ValueError as error:
+                raise Refusal(400, "bad_model", f"The model of this request cannot be read: {error}.") from None
+            record.attributes["stepped_down_from"] = record.facts.model
+            record.facts = record.facts._replace(model=held.model)
 
     async def _exchange(self, target: Target, path: bytes, passed: Passed) -> None:
         pool = self._gateway.pool(target)
         body = self._body if self._edited is None else self._edited
         connection = await self._answered(pool, self._message(target, path, passed, body))
         try:
-            if self._edited is not None and connection.status in (400, 422):
+            if self._asked_usage and connection.status in (400, 422):
                 connection = await self._unedited(pool, target, path, passed, connection)
             await self._hand_back(connection)
         except BaseException:
@@ -220,6 +241,8 @@ class Passage:
             reused = connection.requests > 0
             try:
                 connection.send(message)
+                if self.record is not None:
+                    self.record.never_sent = False
                 if self._watcher is None:
                     self._watcher = self._loop.call_later(WATCH_AFTER_S, self._watch)
                 await connection.head()
@@ -241,8 +264,11 @@ class Passage:
         while await refused.read():
             pass
         pool.give_back(refused)
-        self._edited = None
-        connection = await self._answered(pool, self._message(target, path, passed, self._body))
+        held = self._held_room
+        self._edited = with_model(self._body, held.model) if held and held.stepped_down and held.model else None
+        self._asked_usage = False
+        body = self._body if self._edited is None else self._edited
+        connection = await self._answered(pool, self._message(target, path, passed, body))
         if connection.status < 400:
             self._gateway.never_asked.add(target.name)
             logger.warning("%s does not know stream_options; its streams are not asked for usage any more", target.name)
@@ -259,7 +285,7 @@ class Passage:
             self._note_answer(record, connection.status, kinds, streamed)
             self._extra = [(b"x-ralex-operation-id", record.operation_id.encode("ascii")), *self._own_headers()]
         added = None
-        if streamed and self._edited is not None and b"content-encoding" not in kinds:
+        if streamed and self._asked_usage and b"content-encoding" not in kinds:
             added = WithoutAddedUsage()
         extra = self._extra if record is not None else []
         self._started = True
@@ -282,7 +308,16 @@ class Passage:
                 return
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
-        return []
+        """What the gateway has to say of a call beside the answer."""
+        held = self._held_room
+        if held is None:
+            return []
+        found: list[tuple[bytes, bytes]] = []
+        if held.stepped_down and held.model is not None:
+            found.append((b"x-ralex-stepped-down-to", warnings_header([held.model])))
+        if held.reservation.warnings:
+            found.append((b"x-ralex-budget-warning", warnings_header(held.reservation.warnings)))
+        return found
 
     def _note_answer(self, record: CallRecord, status: int, kinds: dict[bytes, bytes], streamed: bool) -> None:
         record.http_status = status
@@ -362,7 +397,19 @@ class Passage:
         record = self.record
         if record is not None:
             record.took_s = perf_counter() - record.began_at
-            self._gateway.recorder.add(record)
+            self._gateway.recorder.add(record, self._settled(record))
+
+    def _settled(self, record: CallRecord) -> Operation | None:
+        """Put what a call cost in the place of what was held for it, before anything else hears of the call."""
+        gate, held = self._gateway.gate, self._held_room
+        if gate is None or held is None:
+            return None
+        try:
+            return gate.settle(held.reservation, record, operation_of(record))
+        except Exception:
+            logger.exception("What was held for a call could not be settled; it counts when it expires")
+            self._gateway.metrics.add("gateway_failures_total")
+            return None
 
 
 def _with_key(passed: Passed, target: Target) -> Passed:

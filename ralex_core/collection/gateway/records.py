@@ -51,6 +51,7 @@ class CallRecord:
         "fields",
         "http_status",
         "key",
+        "never_sent",
         "operation_id",
         "parent_span_id",
         "reader",
@@ -89,6 +90,8 @@ class CallRecord:
         self.reader: EventReader | BodyReader | Unpacked | None = None
         self.trouble: str | None = None
         """Why the answer did not come whole (`connection.Trouble`); None: it did, as far as HTTP can tell."""
+        self.never_sent = True
+        """Whether the provider has not seen the request."""
         self.error_type: str | None = None
         """Said by the gateway itself; with it nothing was asked of the upstream."""
 

@@ -29,6 +29,10 @@ class Facts(NamedTuple):
     service_tier: str | None = None
     user_id: str | None = None
     session_id: str | None = None
+    bounded: bool = False
+    """Whether the input cannot be more tokens than the body has bytes: nothing is fetched or remembered elsewhere."""
+    fallbacks: tuple[str, ...] = ()
+    """Models that may answer in place of the one asked for (OpenRouter's `models`)."""
 
 
 NO_FACTS = Facts()
@@ -56,7 +60,62 @@ def read_facts(body: bytes, limit_fields: tuple[str, ...]) -> Facts:
         service_tier=_text(fields.get("service_tier")),
         user_id=user,
         session_id=session,
+        bounded=_is_bounded(body, fields),
+        fallbacks=_fallbacks(fields.get("models")),
     )
+
+
+def _fallbacks(models: Any) -> tuple[str, ...]:
+    if not isinstance(models, list):
+        return ()
+    return tuple(name for name in cast("list[Any]", models)[:20] if isinstance(name, str))
+
+
+_ELSEWHERE = (
+    *("previous_response_id", "conversation", "prompt", "web_search_options", "plugins", "container"),
+    "mcp_servers",
+)
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "web_search_options",
+    "plugins",
+    "container",
+    "mcp_servers",
+)
+"""Fields of a body that let a provider read what is not in it."""
+_FETCHED = (b'"file_id"', b'"image_url"', b'"file_url"', b'"url"')
+_OWN_TOOLS = ("function", "custom", "bash_", "text_editor_", "memory_", "computer_")
+"""Beginnings of the types of tools that the caller runs. The others run at the provider, and read as they like."""
+
+
+def _is_bounded(body: bytes, fields: Mapping[str, Any]) -> bool:
+    for name in _ELSEWHERE:
+        if fields.get(name) is not None and not (name == "prompt" and isinstance(fields[name], str | list)):
+            return False
+    tools = fields.get("tools")
+    if isinstance(tools, list):
+        for tool in cast("list[Any]", tools):
+            kind: Any = cast("dict[str, Any]", tool).get("type", "function") if isinstance(tool, dict) else "function"
+            if not (isinstance(kind, str) and kind.startswith(_OWN_TOOLS)):
+                return False
+    return not any(mark in body for mark in _FETCHED) or not _fetches(fields.get("messages") or fields.get("input"))
+
+
+def _fetches(value: Any, depth: int = 12) -> bool:
+    """Whether anywhere inside is a file kept at the provider, or the address of one. What is in the body is not."""
+    if isinstance(value, list):
+        return depth == 0 or any(_fetches(item, depth - 1) for item in cast("list[Any]", value))
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, Any]", value)
+    if fields.get("file_id") or fields.get("file_url"):
+        return True
+    for name in ("url", "image_url"):
+        address = fields.get(name)
+        if isinstance(address, str) and not address.startswith("data:"):
+            return True
+    return depth == 0 or any(_fetches(item, depth - 1) for item in fields.values())
 
 
 def _who(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
