@@ -212,6 +212,8 @@ class Passage:
     async def _exchange(self, target: Target, path: bytes, passed: Passed) -> None:
         pool = self._gateway.pool(target)
         body = self._body if self._edited is None else self._edited
+        if self._asked_usage:  # what is taken out again cannot be compressed
+            passed = passed._replace(accept_encoding=b"identity")
         connection = await self._answered(pool, self._message(target, path, passed, body))
         try:
             if self._asked_usage and connection.status in (400, 422):

@@ -75,14 +75,6 @@ _ELSEWHERE = (
     *("previous_response_id", "conversation", "prompt", "web_search_options", "plugins", "container"),
     "mcp_servers",
 )
-    "previous_response_id",
-    "conversation",
-    "prompt",
-    "web_search_options",
-    "plugins",
-    "container",
-    "mcp_servers",
-)
 """Fields of a body that let a provider read what is not in it."""
 _FETCHED = (b'"file_id"', b'"image_url"', b'"file_url"', b'"url"')
 _OWN_TOOLS = ("function", "custom", "bash_", "text_editor_", "memory_", "computer_")
