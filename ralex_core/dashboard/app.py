@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core import __version__
 from ralex_core.collection.gateway.app import Gateway
+from ralex_core.collection.gateway.gate import Gate
 from ralex_core.collection.gateway.recorder import GatewayRecorder
 from ralex_core.collection.gateway.routes import PREFIX
 from ralex_core.collection.otlp_http import otlp_router
@@ -110,7 +111,8 @@ def make_gateway(host: Host) -> Gateway:
     """The gateway of a running monitor. It records to the real data, whatever is shown."""
     recorder = GatewayRecorder(lambda: host.intake, host.settings.spool_dir / "gateway", host.metrics)
     guard = GatewayGuard(host.settings, host.clock)
-    return Gateway(host.settings, recorder, host.metrics, host.clock.now_us, guard)
+    gate = Gate(host.budgets.guard, host.book, host.settings.gateway)
+    return Gateway(host.settings, recorder, host.metrics, host.clock.now_us, guard, gate)
 
 
 class HeadAsGet:

@@ -96,12 +96,18 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             timeout_graceful_shutdown=SHUTDOWN_S,
             lifespan="on",
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         _settle_memory()
         undo.callback(gc.unfreeze)  # else what is in a cycle is never freed, and DuckDB reports it as leaked at the end
         print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
         if open_browser and _has_display():
             threading.Timer(0.5, webbrowser.open, [url]).start()
         uvicorn.Server(config).run(sockets=[bound])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the HTTP server's log tells anything: the gateway cuts an answer that its upstream cut."""
+    return record.msg != "ASGI callable returned without completing response."
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

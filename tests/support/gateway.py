@@ -93,10 +93,10 @@ class Commits:
 
 
 @contextlib.contextmanager
-def front(home: Path, *, provider: str | None = "openai", **settings: Any) -> Iterator[Front]:
+def front(home: Path, *, provider: str | None = "openai", prices: str = PRICES, **settings: Any) -> Iterator[Front]:
     """A served gateway whose upstreams are all one provider on loopback; `provider` says who bills of `openai`."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "prices.toml").write_text(PRICES)
+    (home / "prices.toml").write_text(prices)
     with model_server(Whole(chat())) as server:
         base = f"{server.url}/v1"
         upstreams = {
