@@ -60,7 +60,7 @@ def project(store: Store, filters: Filters, window: Window, now_us: int, zone: t
     Raises:
         ValueError: the window begins after `now_us`.
     """
-    return _projected(store, filters, window, now_us, zone, lambda: history_for(store, filters, window, now_us))
+    return project_from(store, filters, window, now_us, zone, lambda: history_for(store, filters, window, now_us))
 
 
 class Projector:
@@ -75,7 +75,7 @@ class Projector:
 
     def project(self, store: Store, filters: Filters, window: Window, now_us: int, zone: tzinfo) -> Projection | None:
         """See `project`."""
-        return _projected(store, filters, window, now_us, zone, lambda: self._history(store, filters, window, now_us))
+        return project_from(store, filters, window, now_us, zone, lambda: self._history(store, filters, window, now_us))
 
     def _history(self, store: Store, filters: Filters, window: Window, now_us: int) -> SpendHistory:
         key = (id(store), filters, window.length_us <= SHORT_US)
@@ -92,7 +92,7 @@ class Projector:
         return made
 
 
-def _projected(
+def project_from(
     store: Store,
     filters: Filters,
     window: Window,
@@ -100,6 +100,7 @@ def _projected(
     zone: tzinfo,
     history: Callable[[], SpendHistory],
 ) -> Projection | None:
+    """`project`, with the history taken from elsewhere; it is asked for only when it is needed."""
     if window.start_us > now_us:
         raise ValueError("a period that has not begun has nothing to be projected from")
     passed = Window(window.start_us, min(now_us + 1, window.end_us))
