@@ -11,6 +11,7 @@ from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
+from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
@@ -138,6 +139,11 @@ class Host(Protocol):
     @property
     def budgets(self) -> BudgetKeeper:
         """The budgets, and the guard that holds calls to them. They are of the real data, whatever is shown."""
+        ...
+
+    @property
+    def forecasts(self) -> ForecastKeeper:
+        """Forecasts of spend, of the real data, whatever is shown."""
         ...
 
     @property

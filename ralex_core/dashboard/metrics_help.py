@@ -42,6 +42,8 @@ HELP: dict[str, str] = {
     "housekeeping_failures_total": "Failures of retention; it is tried again in an hour.",
     "budget_read_seconds": "Duration of reading what budgets have spent.",
     "budget_failures_total": "Failures of reading what budgets have spent; it is tried again in a second.",
+    "forecast_seconds": "Duration of forecasting spend and judging earlier forecasts.",
+    "forecast_failures_total": "Failures of forecasting spend; it is tried again in five minutes.",
     # answering
     "query_seconds": "Duration of queries to the telemetry store, by question.",
     "http_requests_total": "Requests answered, by method, route template and class of status.",

@@ -19,6 +19,7 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.errors import ConfigError
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
+from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.performance import PerformanceMonitor
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
@@ -71,6 +72,11 @@ class Runtime:
             )
             self.budgets.start()
             undo.callback(self.budgets.stop)
+            self.forecasts = ForecastKeeper(
+                settings, state=self.state, store=self.data.store, clock=self.clock, metrics=self.metrics
+            )
+            self.forecasts.start()
+            undo.callback(self.forecasts.stop)
             discard(settings)
             if is_empty(self.data.store):
                 self.state.forget_cursors()  # they tell of operations that are gone: let imports bring them back

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the schema, oldest first; the last one is what this code reads and writes."""
 
 metadata = sa.MetaData()
@@ -77,6 +77,33 @@ budgets = sa.Table(
     sa.Column("deleted_at", sa.BigInteger),
 )
 """Amounts are decimal text. A deleted budget keeps its row for a while, so that it can be brought back."""
+
+spend_forecasts = sa.Table(
+    "spend_forecasts",
+    metadata,
+    sa.Column("horizon", sa.Text, primary_key=True),
+    sa.Column("period_start", sa.BigInteger, primary_key=True),
+    sa.Column("quarter", sa.Integer, primary_key=True),
+    sa.Column("period_end", sa.BigInteger, nullable=False),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("so_far_usd", sa.Text, nullable=False),
+    sa.Column("mean_usd", sa.Text, nullable=False),
+    sa.Column("low_usd", sa.Text, nullable=False),
+    sa.Column("high_usd", sa.Text, nullable=False),
+    sa.Column("naive_usd", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("origins", sa.Integer, nullable=False),
+    sa.Column("wape", sa.Float),
+    sa.Column("naive_wape", sa.Float),
+    sa.Column("within_15_ratio", sa.Float),
+    sa.Column("naive_within_15_ratio", sa.Float),
+    sa.Column("coverage_ratio", sa.Float),
+    sa.Column("claimed", sa.Boolean, nullable=False),
+    sa.Column("actual_usd", sa.Text),
+    sa.Column("judged_at", sa.BigInteger),
+    sqlite_with_rowid=False,
+)
+"""Forecasts as they were made, each with its back-test, and what came of them. Amounts are decimal text."""
 
 
 def upsert(table: sa.Table, row: Mapping[str, Any] | None = None) -> Any:

@@ -21,6 +21,7 @@ from ralex_core.dashboard.app import create_app
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.model.operation import Operation
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
+from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
@@ -98,6 +99,9 @@ class SmallHost:
             writer=self.real.writer,
             clock=self.clock,
             metrics=self.metrics,
+        )
+        self.forecasts = ForecastKeeper(
+            self.settings, state=self.state, store=self.real.store, clock=self.clock, metrics=self.metrics
         )
 
     def _open(self, path: Path) -> DataSet:
