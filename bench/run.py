@@ -25,6 +25,7 @@ BENCHES = (
     "resource_sampling",
     "bottlenecks",
     "kill",
+    "gateway",
     "llm_instruments",
 )
 PROGRAMS = ("pricing", "sdk_overhead", "instruments")
