@@ -1,7 +1,7 @@
 # Everything is installed into .venv and node_modules beside this file. No target asks a question.
 #   make run  [ARGS='--port 8001']     make test  [TESTS='tests/unit -k price']     make setup [PYTHON=python3.12]
 
-.PHONY: help run demo setup test lint format bench docs wheel constraints clean
+.PHONY: help run demo setup test aider lint format bench docs wheel constraints clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 BASE := .venv/.installed
@@ -24,6 +24,10 @@ test: setup $(NODE) lint ## install what is missing, lint, run every test
 	@scripts/browser.sh
 	npm test --silent
 	$(BIN)/python -m pytest -n logical --dist loadfile $(TESTS)
+
+aider: $(DEV) ## install the aider command in .cache, once, and let it edit a file through the gateway
+	@scripts/aider.sh
+	$(BIN)/python -m pytest -q tests/acceptance/test_gateway_aider.py
 
 lint: $(DEV) $(NODE) ## style, formatting, types (Python and JavaScript), layers
 	$(BIN)/ruff check .

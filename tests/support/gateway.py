@@ -92,20 +92,26 @@ class Commits:
             assert self._changed.wait_for(condition, WITHIN_S), f"{what} did not come about within {WITHIN_S} s"
 
 
+def upstreams_at(url: str, provider: str | None = "openai") -> dict[str, str]:
+    """Environment of a server whose upstreams are all one provider on loopback."""
+    return {"RALEX_MONITOR_UPSTREAMS": json.dumps(_upstreams(url, provider))}
+
+
+def _upstreams(url: str, provider: str | None) -> dict[str, dict[str, str | None]]:
+    billed_by = {"openai": provider, "openrouter": "openrouter", "anthropic": "anthropic"}
+    return {name: {"url": f"{url}/v1", "provider": bills} for name, bills in billed_by.items()}
+
+
 @contextlib.contextmanager
 def front(home: Path, *, provider: str | None = "openai", prices: str = PRICES, **settings: Any) -> Iterator[Front]:
     """A served gateway whose upstreams are all one provider on loopback; `provider` says who bills of `openai`."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "prices.toml").write_text(prices)
-    with model_server(Whole(chat())) as server:
-        base = f"{server.url}/v1"
-        upstreams = {
-            "openai": {"url": base, "provider": provider},
-            "openrouter": {"url": base, "provider": "openrouter"},
-            "anthropic": {"url": base, "provider": "anthropic"},
-        }
-        with small_host(home, upstreams=upstreams, **settings) as host:
-            commits = Commits()
-            host.real.writer.on_commit(commits)
-            with served(host) as at:
-                yield Front(at, server, host, commits)
+    with (
+        model_server(Whole(chat())) as server,
+        small_host(home, upstreams=_upstreams(server.url, provider), **settings) as host,
+    ):
+        commits = Commits()
+        host.real.writer.on_commit(commits)
+        with served(host) as at:
+            yield Front(at, server, host, commits)
