@@ -8,7 +8,7 @@ with the reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
@@ -21,6 +21,7 @@ from ralex_core.stats.bootstrap import FEWEST_CLUSTERS, Interval, ratio_interval
 from ralex_core.storage.queries.worth import (
     CLUSTER,
     Asking,
+    Only,
     WorthRow,
     stored_models,
     stored_names,
@@ -199,9 +200,12 @@ def _saved_usd(names: Sequence[str], minutes: Mapping[str, Decimal], rate: Decim
     return found
 
 
-def worth_by(store: Store, scope: Scope, book: PriceBook, how: Valuation, column: str) -> dict[str | None, Worth]:
-    """What the work was worth per value of a column of operations. One or two scans of the operations."""
-    sums = _sums(store, scope, book, how, {"key": f"o.{column}"})
+def worth_by(
+    store: Store, scope: Scope, book: PriceBook, how: Valuation, column: str, keys: Sequence[str | None] | None = None
+) -> dict[str | None, Worth]:
+    """What the work was worth per value of a column of operations, or per those of `keys`. One or two scans."""
+    only = None if keys is None else (column, keys)
+    sums = _sums(store, scope, book, how, {"key": f"o.{column}"}, only)
     return {group[0]: _judged(group[0], found, how) for group, found in sums.items()}
 
 
@@ -235,9 +239,9 @@ def roi(store: Store, scope: Scope, book: PriceBook, how: Valuation, tiers: Sequ
 
 
 def _sums(
-    store: Store, scope: Scope, book: PriceBook, how: Valuation, group: Mapping[str, str]
+    store: Store, scope: Scope, book: PriceBook, how: Valuation, group: Mapping[str, str], only: Only | None = None
 ) -> dict[tuple[Any, ...], _Sums]:
-    sums = {row.group: _Sums.of(row) for row in worth(store, scope, group, how.asking)}
+    sums = {row.group: _Sums.of(row) for row in worth(store, scope, group, how.asking, only)}
     if how.baseline.stored:
         return sums
     for found in sums.values():
@@ -245,7 +249,7 @@ def _sums(
     if how.baseline.price_problem is not None:
         return sums
     prices = book.prices_of_model(None, how.baseline.model)
-    for row in unmatched_usage(store, scope, group, how.asking, breaks_of([prices], scope.window)):
+    for row in unmatched_usage(store, scope, group, how.asking, breaks_of([prices], scope.window), only):
         cost = cost_of(prices, row.batch) if row.batch.calls else None
         if cost is not None:
             sums[row.group].same += row.batch.calls
@@ -261,8 +265,6 @@ def _grouped(sums: Mapping[tuple[Any, ...], _Sums], key: Callable[[tuple[Any, ..
 
 
 def _with_interval(key: str | None, clusters: Mapping[Any, _Sums], how: Valuation) -> Worth:
-    from dataclasses import replace
-
     whole = _Sums()
     for one in clusters.values():
         whole.add(one)

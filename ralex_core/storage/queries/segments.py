@@ -170,6 +170,35 @@ def measured(
     only: Only | None = None,
 ) -> list[tuple[Any, ...]]:
     """Rows of (bucket if asked, group columns, measures), one per group, unordered; no group gives exactly one row."""
+    return store.query(*_measuring(store, scope, measures, group, bucket_us, kind, only))
+
+
+def ranked(
+    store: Store, scope: Scope, measures: Sequence[str], *, group: Sequence[str], limit: int, kind: str | None = None
+) -> tuple[list[tuple[Any, ...]], int]:
+    """The first `limit` rows of (group columns, measures) by the first two measures, and the number of all groups.
+
+    Only the rows shown leave the store: a month has more sessions than a page has room.
+    """
+    sql, parameters = _measuring(store, scope, measures, group, None, kind, None)
+    order = [f"{name} desc" for name in measures[:2]] + [f"{column} nulls last" for column in group]
+    rows = store.query(
+        f"select *, count(*) over () from ({sql}) order by {', '.join(order)} limit $most",
+        {**parameters, "most": limit},
+    )
+    return [row[:-1] for row in rows], rows[0][-1] if rows else 0
+
+
+def _measuring(
+    store: Store,
+    scope: Scope,
+    measures: Sequence[str],
+    group: Sequence[str],
+    bucket_us: int | None,
+    kind: str | None,
+    only: Only | None,
+) -> tuple[str, dict[str, Any]]:
+    """The statement of `measured`, and its parameters."""
     parameters: dict[str, Any] = {}
     condition, columns = _narrowed(scope.filters, kind, only, parameters)
     plan = _planned(store, scope, SUM_CUBES, columns | set(group), bucket_us)
@@ -187,8 +216,8 @@ def measured(
             f"select {', '.join(selected)} from {plan.table('rollup', segment)} "
             f"where {time} >= $lo{number} and {time} < $hi{number}{condition}{by}"
         )
-    outer = ", ".join([*keys, *(_summed(name) for name in measures)])
-    return store.query(f"select {outer} from ({' union all '.join(parts)}){by}", parameters)
+    outer = ", ".join([*keys, *(f"{_summed(name)} as {name}" for name in measures)])
+    return f"select {outer} from ({' union all '.join(parts)}){by}", parameters
 
 
 def _summed(name: str) -> str:

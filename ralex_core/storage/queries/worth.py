@@ -20,6 +20,9 @@ from ralex_core.storage.queries.usage import UsedRow, used_rows, used_sql
 from ralex_core.storage.schema import MONEY, SUCCESS
 from ralex_core.storage.telemetry import Store
 
+Only = tuple[str, Sequence[str | None]]
+"""A column of operations and the values that it may have; None where it is not known."""
+
 CLUSTER = (
     "case when o.session_id is not null then 's' || o.session_id "
     "when o.workflow is not null then 't' || coalesce(o.project, '') || chr(31) || o.workflow "
@@ -88,7 +91,9 @@ def stored_names(store: Store) -> list[str]:
     return [row[0] for row in store.query("select distinct name from operations order by name")]
 
 
-def worth(store: Store, scope: Scope, group: Mapping[str, str], asking: Asking) -> list[WorthRow]:
+def worth(
+    store: Store, scope: Scope, group: Mapping[str, str], asking: Asking, only: Only | None = None
+) -> list[WorthRow]:
     """Rows per group (alias → expression over operations `o`), unordered; without a group exactly one row."""
     parameters: dict[str, Any] = {}
     tasks, joined, share = _tasks(store, asking, parameters)
@@ -114,7 +119,7 @@ def worth(store: Store, scope: Scope, group: Mapping[str, str], asking: Asking) 
             {valued},
             {value}
         from operations o {joined} {saving}
-        where {_window(scope, parameters)} and {kinds}
+        where {_window(scope, parameters, only)} and {kinds}
         {f"group by {', '.join(group)}" if group else ""}
         """,
         parameters,
@@ -124,7 +129,12 @@ def worth(store: Store, scope: Scope, group: Mapping[str, str], asking: Asking) 
 
 
 def unmatched_usage(
-    store: Store, scope: Scope, group: Mapping[str, str], asking: Asking, breaks: Breaks
+    store: Store,
+    scope: Scope,
+    group: Mapping[str, str],
+    asking: Asking,
+    breaks: Breaks,
+    only: Only | None = None,
 ) -> list[UsedRow]:
     """Usage of the successful calls outside of matched runs: what a baseline that is not stored is priced from."""
     parameters: dict[str, Any] = {}
@@ -132,14 +142,18 @@ def unmatched_usage(
     keys = "".join(f", {expression} as {alias}" for alias, expression in group.items() if alias != expression[2:])
     source = (
         f"(select o.*{keys} from operations o {joined} "
-        f"where {_window(scope, parameters)} and {share} is null and {_SUCCESS})"
+        f"where {_window(scope, parameters, only)} and {share} is null and {_SUCCESS})"
     )
     return used_rows(store.query(f"{tasks}{used_sql(list(group), breaks, source, 'true')}", parameters), len(group))
 
 
-def _window(scope: Scope, parameters: dict[str, Any]) -> str:
+def _window(scope: Scope, parameters: dict[str, Any], only: Only | None) -> str:
     parameters |= {"lo": scope.window.start_us, "hi": scope.window.end_us}
-    return f"o.started_at >= $lo and o.started_at < $hi{conditions(scope.filters, parameters, 'o')}"
+    condition = f"o.started_at >= $lo and o.started_at < $hi{conditions(scope.filters, parameters, 'o')}"
+    if only is not None:
+        parameters["only"] = [value or "" for value in only[1]]
+        condition += f" and coalesce(o.{only[0]}, '') in (select unnest($only::VARCHAR[]))"
+    return condition
 
 
 def _tasks(store: Store, asking: Asking, parameters: dict[str, Any]) -> tuple[str, str, str]:
