@@ -14,6 +14,7 @@ from ralex_core.dashboard.bottlenecks import RememberedBottlenecks
 from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
 from ralex_core.dashboard.contexts.monitor import SelfCheck
 from ralex_core.dashboard.contexts.rows import FeedItem
+from ralex_core.dashboard.costs import Costs
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.live_message import Health
@@ -79,6 +80,7 @@ class Site:
         self.pool = Pool()
         self.overviews = Overviews(host, self.pool)
         self.performances = Performances(host, self.pool)
+        self.costs = Costs(host, self.pool)
         self.bottlenecks = RememberedBottlenecks(host, self.exact)
         self.imports = Imports(host)
         self.watch = SelfWatch(host)
@@ -117,6 +119,7 @@ class Site:
         """Stored operations were amended, or other data is shown from now on."""
         self.overviews.forget()
         self.bottlenecks.forget()
+        self.costs.forget()
         self._extents.forget()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:
