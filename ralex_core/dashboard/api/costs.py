@@ -35,7 +35,7 @@ from ralex_core.dashboard.costs import (
     read_baseline,
     read_value_model,
 )
-from ralex_core.dashboard.envelope import Envelope, answer
+from ralex_core.dashboard.envelope import Envelope, answer, json_response
 from ralex_core.dashboard.params import (
     FILTER_FIELDS,
     SCOPE_PARAMS,
@@ -49,6 +49,7 @@ from ralex_core.dashboard.site import Site, query_of
 from ralex_core.monitoring.cost_trends import Period
 from ralex_core.monitoring.value import ValueModel
 from ralex_core.monitoring.what_if import By
+from ralex_core.render import to_json
 
 SCHEMA_FILE = Path(__file__).resolve().parents[1] / "schemas" / "cost_analytics.schema.json"
 
@@ -71,19 +72,19 @@ def costs_router(site: Site) -> APIRouter:
 
     @router.get(
         "/analytics",
-        openapi_extra=described(Envelope[dict[str, Any]], [_PERIOD, *FILTER_PARAMETERS, _BASELINE, _VALUE]),
+        openapi_extra=described(dict[str, Any], [_PERIOD, *FILTER_PARAMETERS, _BASELINE, _VALUE]),
     )
     def analytics(request: Request) -> Response:
-        """The object `cost_analytics` of a period; its JSON Schema is at `/api/v1/costs/analytics/schema`."""
+        """The object `cost_analytics` of a period, without an envelope; see `/api/v1/costs/analytics/schema`."""
         query = query_of(request)
         require_known(query, ("period", *FILTER_FIELDS, "baseline", "value"))
         period = cast("Period", one_of(query, "period", get_args(Period), "daily"))
         found = site.costs.analytics(period, read_filters(query), read_baseline(query), read_value_model(query))
-        return answer(found.document())
+        return json_response(to_json(found.document()))
 
     @router.get("/analytics/schema", openapi_extra=described(dict[str, Any]))
     def schema(request: Request) -> Response:
-        """The JSON Schema (2020-12) of what `/api/v1/costs/analytics` answers in `data`."""
+        """The JSON Schema (2020-12) of what `/api/v1/costs/analytics` answers."""
         require_known(query_of(request), ())
         return Response(SCHEMA_FILE.read_bytes(), media_type="application/schema+json")
 
