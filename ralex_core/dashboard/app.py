@@ -31,6 +31,7 @@ from ralex_core.dashboard.api.described import DescribedApi
 from ralex_core.dashboard.api.door import door_router
 from ralex_core.dashboard.api.figures import figures_router
 from ralex_core.dashboard.api.filters import filters_router
+from ralex_core.dashboard.api.forecast import forecast_router
 from ralex_core.dashboard.api.imports import imports_router
 from ralex_core.dashboard.api.live import live_router
 from ralex_core.dashboard.api.monitor import monitor_router
@@ -88,7 +89,7 @@ def create_app(runtime: Host) -> FastAPI:
     app.include_router(door_router(site), prefix=API)
     for make in (operations_router, traces_router, figures_router, filters_router, live_router):
         app.include_router(make(site), prefix=API)
-    for make in (performance_router, costs_router, database_router, books_router):
+    for make in (performance_router, costs_router, database_router, books_router, forecast_router):
         app.include_router(make(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)

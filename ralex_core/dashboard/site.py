@@ -16,6 +16,7 @@ from ralex_core.dashboard.contexts.monitor import SelfCheck
 from ralex_core.dashboard.contexts.rows import FeedItem
 from ralex_core.dashboard.costs import Costs
 from ralex_core.dashboard.envelope import request_id
+from ralex_core.dashboard.forecasts import Forecasts
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.live_message import Health
 from ralex_core.dashboard.log_watch import LogWatch
@@ -82,6 +83,7 @@ class Site:
         self.performances = Performances(host, self.pool)
         self.costs = Costs(host, self.pool)
         self.bottlenecks = RememberedBottlenecks(host, self.exact)
+        self.forecasts = Forecasts(host)
         self.imports = Imports(host)
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
@@ -120,6 +122,7 @@ class Site:
         self.overviews.forget()
         self.bottlenecks.forget()
         self.costs.forget()
+        self.forecasts.forget()
         self._extents.forget()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:

@@ -46,7 +46,7 @@ class Projection:
     naive_usd: Decimal
     """So far, plus the rest as it was a week (short periods: a day) ago."""
     method: str
-    """The forecasts that were averaged, the best first; empty when the period is over."""
+    """The forecasts that were averaged, the best first, between semicolons; empty when the period is over."""
     backtest: Trial
     within_15_earned: bool
     """Whether "±15 %" may be said: at least 6 earlier periods tried at this point, 90 % of them within it."""
@@ -119,7 +119,7 @@ def project_from(
         low_usd=so_far + _usd(found.low),
         high_usd=so_far + _usd(found.high),
         naive_usd=so_far + _usd(found.naive),
-        method=", ".join(found.methods),
+        method="; ".join(found.methods),
         backtest=found.trial,
         within_15_earned=found.trial.earned and not found.scaled,
     )
