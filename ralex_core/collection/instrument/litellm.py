@@ -28,7 +28,7 @@ _CACHED = "cached_response"
 """What LiteLLM calls the provider of a stream that it plays back from its cache."""
 
 
-_MADE_UP_ID = re.compile(r"chatcmpl-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MADE_UP_ID = re.compile(r"chatcmpl-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """What LiteLLM calls the answer of a provider whose own id it did not keep."""
 
 _WRAPPED_ID = "resp_" + b64encode(b"litellm:cus").decode()[:12]
@@ -46,7 +46,7 @@ class _ChatAnswer(ChatAnswer):
 
     def fields(self, provider: str | None) -> dict[str, Any]:
         found = super().fields(provider)
-        if _MADE_UP_ID.fullmatch(found.get("provider_request_id", "")):
+        if MADE_UP_ID.fullmatch(found.get("provider_request_id", "")):
             del found["provider_request_id"]
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import types
 import typing
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Request, Response
 
+from ralex_core.collection.litellm_log import parse_litellm
 from ralex_core.collection.native import CONTENT_TYPES, JSON, NDJSON, Parsed, parse_operations
 from ralex_core.collection.request_body import (
     BodyBudget,
@@ -59,7 +61,8 @@ class Taken:
 
 def door_router(site: Site) -> APIRouter:
     router = APIRouter(tags=["Operations"])
-    door = _NativeDoor(site)
+    door = _JsonDoor(site, parse_operations)
+    litellm = _JsonDoor(site, _from_litellm)
 
     @router.post(
         "/operations",
@@ -75,14 +78,39 @@ def door_router(site: Site) -> APIRouter:
         """
         return await door.receive(request)
 
+    @router.post(
+        "/litellm",
+        openapi_extra={**described(Envelope[Taken]), "requestBody": _LITELLM_BODY},
+        summary="Send calls of a LiteLLM proxy",
+    )
+    async def receive_litellm(request: Request) -> Response:
+        """Store what LiteLLM's `generic_api` callback sends, of calls that succeeded and that failed.
+
+        An array of payloads (`json_array`), one to a line (`ndjson`) or a single one. A cost of 0, or one that LiteLLM
+        could not work out, is unknown and not free. The answer comes after the commit; sending again changes nothing.
+        """
+        return await litellm.receive(request)
+
     return router
 
 
-class _NativeDoor:
+def _from_litellm(body: bytes | bytearray, content_type: str, now_us: int, door: str) -> Parsed:
+    return parse_litellm(body)
+
+
+_LITELLM_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "LiteLLM's StandardLoggingPayload, one, an array, or one per line.",
+    "content": {JSON: {"schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}}},
+}
+
+
+class _JsonDoor:
     """One request after the other: read, unpack, parse, submit, wait for the commit, answer."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, parse: Callable[[bytes | bytearray, str, int, str], Parsed]) -> None:
         self._host = site.host
+        self._parse = parse
         self._max_bytes = site.host.settings.max_body_mb << 20
         self._budget = BodyBudget(BODIES_AT_ONCE * self._max_bytes)
         self._parsers = CapacityLimiter(PARSERS)
@@ -117,7 +145,7 @@ class _NativeDoor:
     def _submit(self, body: bytes, encoding: str, content_type: str, door: str) -> tuple[Parsed, Future[WriteResult]]:
         """On a worker thread, so that pages stay quick while a large batch is parsed and priced."""
         content = decompressed(body, encoding, max_bytes=self._max_bytes)
-        parsed = parse_operations(content, content_type, self._host.clock.now_us(), door)
+        parsed = self._parse(content, content_type, self._host.clock.now_us(), door)
         if not parsed.operations and parsed.rejected:
             index, reason = parsed.rejected[0]
             raise RequestProblem(
