@@ -54,6 +54,14 @@ class RunningServer:
         """The JSON a POST of a JSON document answers, without its envelope."""
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
+    def put(self, path: str, document: object) -> Any:
+        """The JSON a PUT of a JSON document answers, without its envelope."""
+        return self._ask("PUT", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+    def delete(self, path: str) -> Any:
+        """The JSON a DELETE answers, without its envelope."""
+        return self._ask("DELETE", path, None, {})
+
     def send(self, lines: bytes, door: str = "api") -> dict[str, Any]:
         """Deliver operations as NDJSON; returns `accepted`, `duplicates` and `rejected` after the commit."""
         headers = {"Content-Type": "application/x-ndjson", "X-Ralex-Door": door}

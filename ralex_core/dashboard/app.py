@@ -24,6 +24,7 @@ from ralex_core.collection.gateway.routes import PREFIX
 from ralex_core.collection.otlp_http import otlp_router
 from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.dashboard.api.books import books_router
+from ralex_core.dashboard.api.budgets import budgets_router
 from ralex_core.dashboard.api.costs import costs_router
 from ralex_core.dashboard.api.database import database_router
 from ralex_core.dashboard.api.demo import demo_router
@@ -91,6 +92,7 @@ def create_app(runtime: Host) -> FastAPI:
         app.include_router(make(site), prefix=API)
     for make in (performance_router, costs_router, database_router, books_router, forecast_router):
         app.include_router(make(site), prefix=API)
+    app.include_router(budgets_router(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)
     app.include_router(

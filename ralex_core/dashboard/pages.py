@@ -12,6 +12,7 @@ from ralex_core.dashboard.api.demo import remove_demo, start_demo
 from ralex_core.dashboard.api.imports import EVERYTHING, start_imports
 from ralex_core.dashboard.api.operations import find_operation
 from ralex_core.dashboard.books_page import books_pages
+from ralex_core.dashboard.budgets_page import budgets_pages
 from ralex_core.dashboard.contexts.frame import Login, Problem
 from ralex_core.dashboard.database_page import database_pages
 from ralex_core.dashboard.detail import detail
@@ -122,6 +123,7 @@ def pages_router(site: Site) -> APIRouter:
     books_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)
+    budgets_pages(router, site, read_form)
     _add_login(router, site)
     return router
 
@@ -144,7 +146,7 @@ def _add_login(router: APIRouter, site: Site) -> None:
 
     @router.post("/login")
     async def login(request: Request) -> Response:
-        body = await _form(request)
+        body = await read_form(request)
         target = safe_next(body.get("next", "/"))
         cookie = desk.sign_in(body.get("token", ""))
         if cookie is None:
@@ -187,7 +189,7 @@ def _back(request: Request) -> str:
     return f"/operations?{query}" if found else "/operations"
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """A short urlencoded form, first value of each field.
 
     Raises:
@@ -206,4 +208,4 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 async def _form_field(request: Request, name: str) -> str:
-    return (await _form(request)).get(name, "")
+    return (await read_form(request)).get(name, "")

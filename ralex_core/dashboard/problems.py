@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ralex_core.errors import (
+    BudgetExceeded,
     ConfigError,
     IntakeFull,
+    InvalidBudget,
     InvalidOperation,
     RalexError,
     StoreCorrupt,
@@ -49,6 +51,10 @@ def as_problem(error: RalexError) -> RequestProblem:
             return RequestProblem(503, "queue_full", str(error), error.retry_after_s)
         case InvalidOperation():
             return RequestProblem(400, "invalid_operation", str(error))
+        case InvalidBudget():
+            return RequestProblem(422, "invalid_budget", str(error))
+        case BudgetExceeded():
+            return RequestProblem(402, "budget_exceeded", str(error))
         case ConfigError():
             return RequestProblem(400, "bad_setting", str(error))
         case StoreFull():
@@ -69,6 +75,7 @@ def as_problem(error: RalexError) -> RequestProblem:
 PROBLEM_TITLES = {
     400: "That request cannot be read",
     401: "Sign in first",
+    402: "No budget left",
     403: "Not allowed",
     404: "Nothing here",
     405: "Not possible here",

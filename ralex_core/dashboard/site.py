@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ralex_core import __version__
 from ralex_core.dashboard.bottlenecks import RememberedBottlenecks
+from ralex_core.dashboard.budgets import Budgets
 from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
 from ralex_core.dashboard.contexts.monitor import SelfCheck
 from ralex_core.dashboard.contexts.rows import FeedItem
@@ -58,6 +59,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
     ("performance", "Performance", "/performance", True),
+    ("budgets", "Budgets", "/budgets", False),
     ("traces", "Traces", "/traces", True),
     ("resources", "Resources", "/resources", True),
     ("database", "Database", "/database", True),
@@ -82,6 +84,7 @@ class Site:
         self.overviews = Overviews(host, self.pool)
         self.performances = Performances(host, self.pool)
         self.costs = Costs(host, self.pool)
+        self.budgets = Budgets(host, self.pool, self.zone)
         self.bottlenecks = RememberedBottlenecks(host, self.exact)
         self.forecasts = Forecasts(host)
         self.imports = Imports(host)
@@ -123,6 +126,7 @@ class Site:
         self.bottlenecks.forget()
         self.costs.forget()
         self.forecasts.forget()
+        self.budgets.forget()
         self._extents.forget()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:

@@ -13,9 +13,9 @@ from ralex_core.budgeting.budget import Budget
 from ralex_core.budgeting.guard import BudgetLevel
 from ralex_core.budgeting.periods import past_windows, rolling_step_us, typical_length_us
 from ralex_core.config import Settings
-from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Scope, Window
+from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
 from ralex_core.monitoring.projection import Projection, project
-from ralex_core.monitoring.what_if import Move, cheaper_moves
+from ralex_core.monitoring.what_if import MAX_MOVES, Move, cheaper_moves
 from ralex_core.pricing.book import PriceBook
 from ralex_core.storage.queries import extent
 from ralex_core.storage.queries.budgets import BudgetSpend, budget_filters, budget_parts, budget_spend
@@ -237,13 +237,20 @@ class Budgeting:
             return []
         back = max(7 * DAY_US, typical_length_us(status.budget.period))
         window = Window(self._now_us + 1 - back, self._now_us + 1)
-        filters = budget_filters(self._store, status.budget, window)
-        recent = budget_spend(self._store, status.budget, window).cost_usd
+        budget = status.budget
+        recent = budget_spend(self._store, budget, window).cost_usd
+        # cheaper models are outside a budget that is for one model or tier, so they are looked for everywhere
+        inside = budget.scope in ("model", "tier")
+        filters = Filters() if inside else budget_filters(self._store, budget, window)
         if filters is None or not recent:
             return []
         rest = projection.mean_usd - projection.so_far_usd
         found: list[Alternative] = []
-        for move in cheaper_moves(self._store, Scope(window, filters), book, settings, limit=limit):
+        for move in cheaper_moves(self._store, Scope(window, filters), book, settings, limit=MAX_MOVES):
+            if inside and not budget.matches(move.from_model if budget.scope == "model" else move.from_tier):
+                continue
+            if len(found) == limit:
+                break
             saving = rest * min(Decimal(1), move.saving_usd / recent)
             found.append(Alternative(move, status.spent_usd + rest - saving, saving))
         return found

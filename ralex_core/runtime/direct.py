@@ -6,12 +6,14 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-from ralex_core.clock import SystemClock
+from ralex_core.clock import Clock, SystemClock
 from ralex_core.config import Settings
+from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.pricing.book import PriceBook
 from ralex_core.runtime.dataset import DataSet
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.state import StateStore
+from ralex_core.storage.telemetry import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,29 @@ class DirectStores:
 
     data: DataSet
     state: StateStore
+
+
+class DirectBudgets:
+    """The budgets and what is asked to answer for them; fulfils `dashboard.budgets.BudgetHost`."""
+
+    demo_active = False
+
+    def __init__(self, settings: Settings, stores: DirectStores) -> None:
+        self.settings = settings
+        self.clock: Clock = SystemClock()
+        self.book = PriceBook(settings)
+        self._store = stores.data.store
+        self.budgets = BudgetKeeper(
+            settings,
+            state=stores.state,
+            store=stores.data.store,
+            writer=stores.data.writer,
+            clock=self.clock,
+            metrics=SelfMetrics(),
+        )
+
+    def active_store(self) -> Store:
+        return self._store
 
 
 @contextmanager

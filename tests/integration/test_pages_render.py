@@ -21,7 +21,17 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
 RIGHT_TO_LEFT = "\u202eevil\u202c שלום"
 FORMULA = "=cmd|' /C calc'!A0"
 LONG = "x" * 500
-PLAIN_PAGES = ("/traces", "/welcome", "/monitor", "/resources", "/database", "/statement", "/docs", "/nowhere")
+PLAIN_PAGES = (
+    "/traces",
+    "/budgets",
+    "/welcome",
+    "/monitor",
+    "/resources",
+    "/database",
+    "/statement",
+    "/docs",
+    "/nowhere",
+)
 """Pages that need no operation to be opened."""
 
 
