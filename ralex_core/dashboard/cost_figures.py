@@ -20,7 +20,6 @@ from ralex_core.dashboard.contexts.costs import (
     UnitSeries,
     WorthView,
 )
-from ralex_core.dashboard.contexts.frame import Tone
 from ralex_core.dashboard.contexts.rows import Basis
 from ralex_core.dashboard.figures import UNKNOWN_LABEL, basis_view, drift_view, starts_of
 from ralex_core.dashboard.params import FILTER_FIELDS, View, href
@@ -156,7 +155,7 @@ def proof(worth: Worth, how: Valuation, goal: float) -> Proof:
     if high < goal:
         if least:
             return Proof(goal, "open", f"{found} ({interval}); {goal_text} is open: {_uncompared(worth)}.", "neutral")
-        return Proof(goal, "refuted", f"{found} ({interval}): {goal_text} is refuted.", "warn")
+        return Proof(goal, "refuted", f"{found} ({interval}): {goal_text} is refuted.", "neutral")
     return Proof(goal, "open", f"{found} ({interval}): {goal_text} is neither proved nor refuted.", "neutral")
 
 
@@ -295,7 +294,3 @@ def claims_view(rows: Sequence[DriftRow], whole: Totals, view: View) -> ClaimsVi
         quarantine_href=href(OPERATIONS, [*view.pairs(), ("quarantined", "1")]),
         models=tone_rows,
     )
-
-
-def coverage_tone(worth: WorthView) -> Tone:
-    return "warn" if worth.coverage_ratio is not None and worth.coverage_ratio < 0.9 else "neutral"

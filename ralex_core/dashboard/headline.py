@@ -109,6 +109,7 @@ def tiles(
             previous=before and before.efficiency_ratio,
             good="up",
             spark=_spark(usage, lambda b: float(b.baseline_success_usd / b.cost_usd) if b.cost_usd else None),
+            href=f"/costs?{query}",
         ),
         Tile(
             key="rate",

@@ -14,6 +14,7 @@ from ralex_core.dashboard.api.operations import find_operation
 from ralex_core.dashboard.books_page import books_pages
 from ralex_core.dashboard.budgets_page import budgets_pages
 from ralex_core.dashboard.contexts.frame import Login, Problem
+from ralex_core.dashboard.costs_page import costs_pages
 from ralex_core.dashboard.database_page import database_pages
 from ralex_core.dashboard.detail import detail
 from ralex_core.dashboard.envelope import request_id
@@ -118,6 +119,7 @@ def pages_router(site: Site) -> APIRouter:
         return RedirectResponse("/welcome", 303)
 
     performance_pages(router, site)
+    costs_pages(router, site)
     traces_pages(router, site)
     database_pages(router, site)
     books_pages(router, site)

@@ -59,6 +59,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("overview", "Overview", "/", True),
     ("operations", "Operations", "/operations", True),
     ("performance", "Performance", "/performance", True),
+    ("costs", "Costs", "/costs", True),
     ("budgets", "Budgets", "/budgets", False),
     ("traces", "Traces", "/traces", True),
     ("resources", "Resources", "/resources", True),

@@ -22,6 +22,10 @@ STATUSES: tuple[str, ...] = get_args(Status)
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 DOORS: tuple[str, ...] = get_args(Door)
 
+TASK_PREFIX = "task:"
+"""A workflow that begins so names one task, which is the same whoever does it: `task:fix-4711`. Others name a way of
+working, such as `interactive`."""
+
 UNSUCCESSFUL_OUTCOMES = ("rejected", "reworked", "failed")
 
 

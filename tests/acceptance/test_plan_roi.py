@@ -25,7 +25,7 @@ from tests.support.prices import at
 from tests.support.shared import shared_path
 
 OPUS = "Claude 4.5 Opus medium (20251101)"
-COLUMNS = {"started_at": "released", "workflow": "task", "outcome": "resolved"}
+COLUMNS = {"started_at": "released", "task": "task", "outcome": "resolved"}
 EVERYTHING = Scope(Window(at("2025-01-01"), at("2026-01-01")))
 CENT = Decimal("0.01")
 DUST = Decimal("1e-15")

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ralex_core.collection.importers import fields
 from ralex_core.errors import ConfigError, InvalidOperation
-from ralex_core.model.operation import KINDS, OUTCOMES, Operation, Pricing, derived_id
+from ralex_core.model.operation import KINDS, OUTCOMES, TASK_PREFIX, Operation, Pricing, derived_id
 
 NAME = "files"
 MAX_ATTRIBUTE_TEXT = 128
@@ -66,7 +66,7 @@ WELL_KNOWN: Mapping[str, tuple[str, ...]] = {
 }
 """Field → names of columns that mean it, the first one present counts. Compared in lower case, words joined by `_`."""
 
-_DERIVED = ("ended_at", "duration_s", "succeeded")
+_DERIVED = ("ended_at", "duration_s", "succeeded", "task")
 """Not fields of an operation, but what some are computed from."""
 
 _NOT_SETTABLE = {*Pricing._fields, "door", "source", "revision", "attributes"}
@@ -191,6 +191,9 @@ class Mapper:
                 values["duration_ms"] = seconds * 1000
             elif ended_at is not None:
                 values["duration_ms"] = fields.span_ms(values["started_at"], ended_at)
+        task = values.pop("task", None)
+        if task is not None:
+            values.setdefault("workflow", f"{TASK_PREFIX}{task}")
         succeeded = values.pop("succeeded", None)
         if succeeded is not None:
             values.setdefault("outcome", "accepted" if succeeded else "failed")

@@ -243,12 +243,37 @@ class Fact:
     """One figure of the ledger's summary."""
 
     key: str
-    label: str
+    title: str
     value: str
+    unit: str
     detail: str
     help: str
     href: str | None = None
     tone: Tone = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class RoiMark:
+    """Where a ratio and its interval are drawn, in percent of the width; None is not drawn."""
+
+    row: TierRoi
+    place: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoiTick:
+    place: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoiScale:
+    """The drawn intervals on one logarithmic scale, with break-even and the goal."""
+
+    marks: list[RoiMark]
+    ticks: list[RoiTick]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +282,12 @@ class CostsPage:
 
     empty: bool
     roi: RoiView
+    scale: RoiScale
+    compared: str
+    """With what the work was compared, in words."""
     facts: list[Fact]
+    title: str
+    """Of the breakdown's dimension."""
     tabs: list[Choice]
     value_models: list[Choice]
     breakdown: CostBreakdown
@@ -270,4 +300,6 @@ class CostsPage:
     units: UnitSeries
     baselines: list[str]
     hidden: list[tuple[str, str]]
-    notes: list[str]
+    """What the form of the baseline keeps."""
+    reset_href: str | None
+    """Back to the baseline of the settings; None while it is shown."""

@@ -1,8 +1,8 @@
 """What work would have cost at a baseline model, what it saved and what it was said to be worth, per group.
 
-A **task** is a project and a workflow; a **run** of it is what shares a session (else a trace, else is one operation).
-Where the baseline model itself has run a task, what it spent on it is the baseline of every other run of the task
-(matched). Elsewhere the baseline is the same usage at the baseline model's price.
+A **task** is a project and a workflow that begins with `task:`; a **run** of it is what shares a session (else a trace,
+else is one operation). Where the baseline model itself has run a task, what it spent on it is the baseline of every
+other run of the task (matched). Elsewhere the baseline is the same usage at the baseline model's price.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES
+from ralex_core.model.operation import TASK_PREFIX, UNSUCCESSFUL_OUTCOMES
 from ralex_core.model.window import HOUR_US, Scope
 from ralex_core.pricing.repricing import Breaks
 from ralex_core.storage.queries.segments import conditions
@@ -25,7 +25,7 @@ Only = tuple[str, Sequence[str | None]]
 
 CLUSTER = (
     "case when o.session_id is not null then 's' || o.session_id "
-    "when o.workflow is not null then 't' || coalesce(o.project, '') || chr(31) || o.workflow "
+    f"when starts_with(o.workflow, '{TASK_PREFIX}') then 't' || coalesce(o.project, '') || chr(31) || o.workflow "
     f"else 'u' || coalesce(o.user_id, '') || chr(31) || (o.started_at // {HOUR_US}) end"
 )
 """What belongs together when an interval is drawn: a session, else a task, else an hour of a person's work."""
@@ -74,8 +74,8 @@ class WorthRow(NamedTuple):
 
 
 def has_tasks(store: Store) -> bool:
-    """Whether any operation names a workflow."""
-    return bool(store.query("select 1 from operations where workflow is not null limit 1"))
+    """Whether any operation names a task."""
+    return bool(store.query(f"select 1 from operations where starts_with(workflow, '{TASK_PREFIX}') limit 1"))
 
 
 def stored_models(store: Store) -> list[tuple[str | None, str]]:
@@ -179,7 +179,7 @@ def _tasks(store: Store, asking: Asking, parameters: dict[str, Any]) -> tuple[st
                 sum(cost_usd) as usd,
                 bool_and((coalesce(provider, ''), model) in (select (provider, model) from baselines)) as at_baseline
             from operations
-            where kind = 'llm' and workflow is not null
+            where kind = 'llm' and starts_with(workflow, '{TASK_PREFIX}')
             group by all
         ),
         tasks as (

@@ -82,11 +82,11 @@ def test_any_model_as_the_baseline_is_priced_call_by_call(store: DuckDBStore, bo
 
 
 def test_the_same_task_beats_the_same_tokens(store: DuckDBStore, book: PriceBook) -> None:
-    task: dict[str, Any] = {"workflow": "fix-42", "project": "shop"}
+    task: dict[str, Any] = {"workflow": "task:fix-42", "project": "shop"}
     calls = [
         *used(PREMIUM, 1, **task, session_id="opus"),  # 0.075
         *used(CHEAP, 20, **task, session_id="cheap"),  # a cheap model needs twenty calls: 0.11, and 1.50 at Opus
-        *used(CHEAP, 1, workflow="fix-42", project="other", session_id="elsewhere"),  # another project's task
+        *used(CHEAP, 1, workflow="task:fix-42", project="other", session_id="elsewhere"),  # another project's task
     ]
     ledger = Ledger(store, book, calls)
     how = valuation(store, book, ledger.settings)
@@ -102,11 +102,11 @@ def test_runs_of_the_baseline_are_averaged_and_failed_runs_are_worth_nothing(
     store: DuckDBStore, book: PriceBook
 ) -> None:
     calls = [
-        *done(PREMIUM, "1.00", workflow="t", session_id="a"),
-        *done(PREMIUM, "3.00", workflow="t", session_id="b"),
-        *done("nobody-knows", "0.25", workflow="t", session_id="c"),
-        *done("nobody-knows", "0.25", workflow="t", session_id="d", outcome="failed"),
-        *done("nobody-knows", "0.25", 2, workflow="t", session_id="e", status="error"),
+        *done(PREMIUM, "1.00", workflow="task:t", session_id="a"),
+        *done(PREMIUM, "3.00", workflow="task:t", session_id="b"),
+        *done("nobody-knows", "0.25", workflow="task:t", session_id="c"),
+        *done("nobody-knows", "0.25", workflow="task:t", session_id="d", outcome="failed"),
+        *done("nobody-knows", "0.25", 2, workflow="task:t", session_id="e", status="error"),
     ]
     Ledger(store, book, calls)
     how = valuation(store, book, Settings(home=store.path.parent))
@@ -116,8 +116,8 @@ def test_runs_of_the_baseline_are_averaged_and_failed_runs_are_worth_nothing(
 
 
 def test_a_task_that_the_baseline_ran_without_a_known_cost_is_not_matched(store: DuckDBStore, book: PriceBook) -> None:
-    unknown = call(PREMIUM, None, None, started_at=JANUARY, workflow="t")
-    found = Ledger(store, book, [unknown, *done("nobody-knows", "0.25", workflow="t")]).total()
+    unknown = call(PREMIUM, None, None, started_at=JANUARY, workflow="task:t")
+    found = Ledger(store, book, [unknown, *done("nobody-knows", "0.25", workflow="task:t")]).total()
     assert (found.matched, found.efficiency_ratio, found.not_compared) == (0, None, 1)
 
 
@@ -203,3 +203,11 @@ def test_worth_over_time_adds_up_to_the_whole(store: DuckDBStore, book: PriceBoo
     assert sum(one.calls for one in buckets.values()) == whole.calls
     assert sum(one.cost_usd for one in buckets.values()) == whole.cost_usd
     assert sum((one.baseline_usd or D(0) for one in buckets.values()), D(0)) == whole.baseline_usd
+
+
+def test_a_way_of_working_is_not_a_task(store: DuckDBStore, book: PriceBook) -> None:
+    """Everything `interactive` is not the same work."""
+    calls = [*done(PREMIUM, "9.00", workflow="interactive"), *used(CHEAP, 1, workflow="interactive")]
+    ledger = Ledger(store, book, calls)
+    found = worth_by(store, DAY, book, valuation(store, book, ledger.settings), "model")[CHEAP]
+    assert (found.matched, found.same_usage, found.baseline_usd) == (0, 1, D("0.075"))

@@ -305,10 +305,10 @@ def test_every_well_known_name_belongs_to_one_field() -> None:
 
 def test_outcomes_may_be_told_as_yes_and_no(tmp_path: Path) -> None:
     lines = ("started_at,model,solved,task", "2026-01-01,m,1,t-1", "2026-01-01,m,0,t-2", "2026-01-01,m,Rejected,t-3")
-    mapped = importer({"outcome": "solved", "workflow": "task"})
+    mapped = importer({"outcome": "solved", "task": "task"})
     found = read(table(tmp_path / "tasks.csv", *lines), mapped)
     assert [(one.outcome, one.workflow) for one in found] == [
-        ("accepted", "t-1"),
-        ("failed", "t-2"),
-        ("rejected", "t-3"),
+        ("accepted", "task:t-1"),
+        ("failed", "task:t-2"),
+        ("rejected", "task:t-3"),
     ]
