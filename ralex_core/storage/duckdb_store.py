@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
 from ralex_core.selfmetrics import SelfMetrics
-from ralex_core.storage import resource_tables, rollup, upgrades
+from ralex_core.storage import resource_tables, revaluing, rollup, upgrades
 from ralex_core.storage.amending import amend
 from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table, latest_revisions
@@ -26,7 +26,7 @@ from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.recent_ids import RecentIds
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
 from ralex_core.storage.statements import over_batch, parsed, without_optimizer
-from ralex_core.storage.telemetry import Amendment, ResourceRecord, WriteResult
+from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
 
 _STORED_REVISIONS = """
     select operation_id, max(revision) from operations
@@ -308,6 +308,21 @@ class DuckDBStore:
                 rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
         self._dirty.persisted()
         return changed
+
+    def revalue(
+        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
+    ) -> list[Revalued]:
+        if not ids:
+            return []
+        with self._transaction() as connection:
+            found = revaluing.changed(connection, ids, low_us, high_us, change)
+            if found:
+                times = [one.after.started_at for one in found]
+                self._remove(connection, [one.after.operation_id for one in found], times)
+                self._insert(connection, [one.after for one in found])
+                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+        self._dirty.persisted()
+        return found
 
     def refresh_rollups(self, *, coarse: bool = True) -> int:
         if not (self._dirty if coarse else self._dirty.of("minute")):

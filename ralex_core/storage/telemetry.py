@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
-from ralex_core.model.operation import Operation
+from ralex_core.model.operation import Operation, Pricing
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,22 @@ class Amendment(NamedTuple):
     """Take the quarantined claim back into the totals."""
 
 
+class Revalued(NamedTuple):
+    """A stored operation whose usage, bill or price was corrected."""
+
+    before: Operation
+    after: Operation
+
+
+REVALUED_FIELDS = frozenset(
+    (
+        *("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
+        *("output_tokens", "reasoning_tokens", "billed_usd", *Pricing._fields),
+    )
+)
+"""What `Store.revalue` may change; everything else of an operation is what its sender said."""
+
+
 class Store(Protocol):
     """A telemetry store. Rows of `query` are tuples in the order of the SQL's columns."""
 
@@ -144,6 +160,19 @@ class Store(Protocol):
 
     def amend(self, amendments: Sequence[Amendment]) -> int:
         """Apply what became known later; returns how many stored operations changed."""
+        ...
+
+    def revalue(
+        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
+    ) -> list[Revalued]:
+        """Correct stored operations that started between two times (both included), in one transaction.
+
+        `change` gets each as it is stored then, and may answer it with other `REVALUED_FIELDS`. Returns those that it
+        changed. Their revision stays: what is sent again meanwhile changes as much as it did before.
+
+        Raises:
+            ValueError: `change` touched another field; nothing was stored.
+        """
         ...
 
     def refresh_rollups(self, *, coarse: bool = True) -> int:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
+from typing import cast
 
 from ralex_core.errors import IntakeFull, RalexError, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.inbox import Amend, Expected, Inbox, Submission
-from ralex_core.storage.telemetry import Amendment, ResourceRecord, Store, WriteResult
+from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, Store, WriteResult
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,18 @@ class BatchWriter:
             self._inbox.amends.append(Amend(amendments, future))
             self._inbox.condition.notify()
         return future
+
+    def revalue(
+        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
+    ) -> Future[list[Revalued]]:
+        """`Store.revalue` between two commits; `change` runs on the writer thread and must be quick."""
+
+        def work() -> object:
+            found = self._store.revalue(ids, low_us, high_us, change)
+            self._behind()
+            return found
+
+        return cast("Future[list[Revalued]]", self.run(work))
 
     def run(self, task: Callable[[], object]) -> Future[object]:
         """Run something on the writer thread between commits (retention, a backup)."""
