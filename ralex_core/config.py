@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from ralex_core.config_gateway import UPSTREAMS, Gateway, Upstream, completed_upstreams
+from ralex_core.config_openrouter import OpenRouterSettings
 from ralex_core.errors import ConfigError
 
 ENV_PREFIX = "RALEX_MONITOR_"
@@ -245,6 +246,11 @@ class Settings(BaseSettings):
     upstreams: dict[str, Upstream] = Field(
         default=dict(UPSTREAMS),
         description="Where the gateway may pass calls on to, see [The gateway](gateway.md#upstreams).",
+    )
+
+    openrouter: OpenRouterSettings = Field(
+        default=OpenRouterSettings(),
+        description="How bills are fetched from OpenRouter, see [Closing the books](statement.md#settings).",
     )
 
     @field_validator("upstreams", mode="before")

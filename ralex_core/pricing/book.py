@@ -11,7 +11,7 @@ from typing import Any, cast
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation, Pricing, with_pricing
 from ralex_core.pricing.catalogue import Catalogue
-from ralex_core.pricing.claims import judge
+from ralex_core.pricing.claims import Verdict, judge
 from ralex_core.pricing.explain import PriceExplanation, explain, quarantine_sentence
 from ralex_core.pricing.lookup import ModelPrices
 from ralex_core.pricing.overrides import Override, load_overrides
@@ -75,6 +75,10 @@ class PriceBook:
         version = None if computed is None else priced.version
         baseline = None if usage is None else self._at_baseline(usage, operation.started_at)
         return _new(Pricing, (priced.tier.name, computed, cost, basis, quarantine, version, baseline))
+
+    def weigh(self, operation: Operation) -> Verdict:
+        """Which claim of a call to a model counts, with the computed cost it has: (cost, basis, quarantine)."""
+        return judge(operation, operation.computed_usd, self._factor, self._min_usd)
 
     def price_all(self, operations: Sequence[Operation]) -> list[Operation]:
         """The same operations, priced, in the same order."""

@@ -106,6 +106,59 @@ spend_forecasts = sa.Table(
 """Forecasts as they were made, each with its back-test, and what came of them. Amounts are decimal text."""
 
 
+reconciliations = sa.Table(
+    "reconciliations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger),
+    sa.Column("trigger", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("message", sa.Text),
+    sa.Column("looked_up", sa.Integer, nullable=False),
+    sa.Column("billed", sa.Integer, nullable=False),
+    sa.Column("not_found", sa.Integer, nullable=False),
+    sa.Column("unclear", sa.Integer, nullable=False),
+    sa.Column("remaining", sa.Integer, nullable=False),
+    sa.Column("before_usd", sa.Text, nullable=False),
+    sa.Column("after_usd", sa.Text, nullable=False),
+)
+"""Runs. `before_usd` and `after_usd` (decimal text) are what the calls that got a bill cost without and with it."""
+
+findings = sa.Table(
+    "reconciliation_findings",
+    metadata,
+    sa.Column("run_id", sa.Integer, sa.ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("period", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("start_at", sa.BigInteger, nullable=False),
+    sa.Column("end_at", sa.BigInteger, nullable=False),
+    sa.Column("theirs_usd", sa.Text, nullable=False),
+    sa.Column("ours_usd", sa.Text, nullable=False),
+    sa.Column("theirs_calls", sa.BigInteger),
+    sa.Column("ours_calls", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("explanation", sa.Text, nullable=False),
+)
+"""What the provider says of a UTC period, and what is stored. An empty model is all of them."""
+
+lookups = sa.Table(
+    "generation_lookups",
+    metadata,
+    sa.Column("generation_id", sa.Text, primary_key=True),
+    sa.Column("operation_id", sa.Text, nullable=False, index=True),
+    sa.Column("asked_at", sa.BigInteger, nullable=False),
+    sa.Column("next_at", sa.BigInteger),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("billed_usd", sa.Text),
+    sa.Column("is_byok", sa.Boolean),
+    sa.Column("upstream", sa.Text),
+)
+"""Calls that were asked for, one by one. `next_at` None: not asked again."""
+
+
 def upsert(table: sa.Table, row: Mapping[str, Any] | None = None) -> Any:
     """Insert a row, or replace what is stored under its primary key."""
     statement = insert(table) if row is None else insert(table).values(**row)

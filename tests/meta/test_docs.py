@@ -39,7 +39,7 @@ def shown_default(name: str, field: FieldInfo) -> str:
             f"{tier.name} ≤ ${tier.max_usd_per_mtok.normalize():f}" if tier.max_usd_per_mtok else tier.name
             for tier in field.default
         )
-    if name in ("thresholds", "upstreams"):
+    if name in ("thresholds", "upstreams", "openrouter"):
         return "see there"
     if field.default is None or field.default == ():
         return "none"

@@ -6,7 +6,7 @@ overwritten, and an interrupted run is finished by another one: what is right al
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from ralex_core.model.money import decimal_text
 from ralex_core.model.operation import Operation, Pricing
 from ralex_core.model.window import Window
-from ralex_core.monitoring.books.valuing import Valuing, valuing
+from ralex_core.monitoring.books.valuing import Valuing
 from ralex_core.pricing.book import PriceBook
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.state_books import accepted_claims
@@ -105,7 +105,7 @@ class Repricing:
 
 def preview(store: Store, book: PriceBook, state: StateStore, window: Window, model: str | None = None) -> Repricing:
     """What pricing the calls of a window again would change. Stores nothing."""
-    value = valuing(book, accepted_claims(state))
+    value = Valuing(book, accepted_claims(state)).priced
     found = Repricing(window, model, applied=False)
     for page in _pages(store, window, model):
         for before in page:
@@ -135,7 +135,7 @@ def reprice(
     if not planned.changed:
         return done
     state.audit(AUDIT_BEGUN, model or "all models", planned.audit_detail(by, reason))
-    value = valuing(book, accepted_claims(state))
+    value = Valuing(book, accepted_claims(state)).priced
     for page in _pages(store, window, model):
         wanted = [before.operation_id for before in page if _differs(before, value(before))]
         if not wanted:
@@ -149,7 +149,7 @@ def reprice(
     return done
 
 
-def _kept_or(operation: Operation, value: Valuing) -> Operation:
+def _kept_or(operation: Operation, value: Callable[[Operation], Operation]) -> Operation:
     after = value(operation)
     return after if _differs(operation, after) else operation
 
