@@ -11,6 +11,7 @@ RalexError
 │   └── SchemaTooNew       the file was written by a newer version
 ├── InvalidBudget          a budget that makes no sense (no limit, soft above hard, unknown period)
 ├── BudgetExceeded         a call could pass a hard limit, so it must not be made
+├── BooksBusy              a reconciliation or repricing is under way already
 ├── IntakeFull             the bounded queue is full; try again after `retry_after_s`
 └── ServerUnreachable      the monitor's HTTP API does not answer
 """
@@ -87,6 +88,10 @@ class BudgetExceeded(RalexError):
         """Held for calls that are under way."""
         self.resets_at_us = resets_at_us
         """When there is room for the call (UTC µs) if nothing else is spent; None: it is dearer than the limit."""
+
+
+class BooksBusy(RalexError):
+    """The books are being worked on; the message says to try again later."""
 
 
 class IntakeFull(RalexError):

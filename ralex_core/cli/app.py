@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ralex_core import __version__
-from ralex_core.cli import backup, budget, doctor, imports, serve, simulate, status, top
+from ralex_core.cli import backup, books, budget, doctor, imports, serve, simulate, status, top
 from ralex_core.cli.output import say_error
 from ralex_core.errors import RalexError
 
@@ -59,6 +59,8 @@ app.command("import")(imports.import_logs)
 app.command("status")(status.status)
 app.command("top")(top.top)
 app.add_typer(budget.commands, name="budget")
+app.command("reconcile")(books.reconcile)
+app.command("reprice")(books.reprice)
 app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.command("backup")(backup.backup)

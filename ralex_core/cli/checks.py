@@ -183,7 +183,12 @@ def _clock(settings: Settings, clock: Clock) -> Check:
 
 def _privacy(settings: Settings) -> list[Check]:
     content = "prompt and answer text is stored, redacted" if settings.store_content else "prompts are not stored"
-    checks = [Check("privacy", "ok", f"Nothing leaves this machine: no telemetry, no update check; {content}")]
+    leaves = "Nothing leaves this machine"
+    if settings.openrouter.is_on:
+        leaves = (
+            f"Bills are asked for at {settings.openrouter.url}, with the ids of calls; nothing else leaves this machine"
+        )
+    checks = [Check("privacy", "ok", f"{leaves}: no telemetry, no update check; {content}")]
     if settings.host not in ("127.0.0.1", "::1", "localhost"):
         advice = None if settings.token else "Set a token of 16 characters or more, or bind 127.0.0.1."
         found = f"{settings.host}: other machines can reach it, {'with' if settings.token else 'without'} a token"

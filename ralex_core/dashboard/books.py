@@ -18,6 +18,7 @@ from ralex_core.dashboard.contexts.books import (
 from ralex_core.dashboard.contexts.frame import Choice
 from ralex_core.dashboard.params import Query, href, one_of
 from ralex_core.dashboard.problems import bad_parameter
+from ralex_core.dashboard.reconciliations import findings_within, reconciliations_view
 from ralex_core.dashboard.rows import operation_href
 from ralex_core.dashboard.site import Site
 from ralex_core.model.window import HOUR_US
@@ -129,14 +130,18 @@ def period_href(kind: str, label: str, boundary: str, path: str = PATH) -> str:
     return href(path, [(kind, label), ("boundary", boundary)])
 
 
-def statement_page(shown: StatementView, period: Period) -> StatementPage:
+def statement_page(site: Site, shown: StatementView, period: Period) -> StatementPage:
     """The links around a statement, and what a reader of it has to know."""
     first = period.days[0].date
     before, after = previous_and_next(period)
     kind = shown.period
     text = (lambda day: f"{day:%Y-%m}") if period.is_month else date.isoformat  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+    reconciliations = reconciliations_view(site)
     return StatementPage(
         statement=shown,
+        reconciliations=reconciliations,
+        findings=findings_within(reconciliations, period.window),
+        reprice={"from": shown.start_at, "to": shown.end_at},
         title=f"{first:%B %Y}" if period.is_month else f"{first:%A}, {first.day} {first:%B %Y}",
         subtitle=f"{'UTC days' if period.boundary == 'utc' else f'local days ({shown.timezone})'}, "
         f"{_minute(shown.start_at)} to {_minute(shown.end_at)} UTC",

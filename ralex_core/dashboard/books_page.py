@@ -18,7 +18,7 @@ def books_pages(router: APIRouter, site: Site) -> None:
         query = query_of(request)
         require_known(query, STATEMENT_PARAMS)
         period = read_period(site, query)
-        told = statement_page(statement_of(site, period), period)
+        told = statement_page(site, statement_of(site, period), period)
         return site.page(
             request, "books.html", page="books", title="Statement", context={"told": told, "statement": told.statement}
         )

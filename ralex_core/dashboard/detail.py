@@ -20,9 +20,12 @@ from ralex_core.dashboard.params import href
 from ralex_core.dashboard.rows import operation_row
 from ralex_core.dashboard.waterfall import trace_view
 from ralex_core.model.operation import OUTCOMES, Operation
+from ralex_core.monitoring.books.differences import CAUSES, explain_difference, is_same
 from ralex_core.pricing.book import PriceBook
 from ralex_core.pricing.explain import ExplainedClaim, PriceExplanation
 from ralex_core.render import duration, exact, usd
+from ralex_core.storage.queries.reconciliation import is_routed
+from ralex_core.storage.queries.statement import Witness
 
 MAX_ATTRIBUTE_TEXT = 4000
 
@@ -36,15 +39,24 @@ V = TypeVar("V")
 ClaimState = Literal["used", "kept", "quarantined", "absent"]
 
 
-def detail(op: Operation, trace: Sequence[Operation], book: PriceBook, zone: tzinfo, back_href: str) -> OperationDetail:
-    """Everything about one operation. `trace` holds the operations of its trace by start time, or nothing."""
+def detail(
+    op: Operation,
+    trace: Sequence[Operation],
+    book: PriceBook,
+    zone: tzinfo,
+    back_href: str,
+    reconciliation: str | None = None,
+) -> OperationDetail:
+    """Everything about one operation. `trace` holds the operations of its trace by start time, or nothing;
+    `reconciliation` is what became of asking its provider for the bill."""
     explained = book.explain(op)
     return OperationDetail(
         op=operation_row(op),
         title=op.name,
         subtitle=" · ".join(_subtitle(op)),
         facts=[group for group in _facts(op, zone) if group.facts],
-        claims=[_claim(op, claim) for claim in explained.claims],
+        claims=[_claim(op, claim, book) for claim in explained.claims],
+        reconciliation=reconciliation,
         price=price_view(op, explained),
         can_accept_claim=op.quarantine is not None,
         outcomes=[(outcome, outcome, outcome == op.outcome) for outcome in OUTCOMES],
@@ -111,7 +123,7 @@ def _facts(op: Operation, zone: tzinfo) -> list[FactGroup]:
                 _mono("Trace id", op.trace_id),
                 _mono("Span id", op.span_id),
                 _mono("Parent span", op.parent_span_id),
-                _mono("Provider's request id", op.provider_request_id),
+                _mono("Generation id" if is_routed(op) else "Provider's request id", op.provider_request_id),
                 Fact("Revision", str(op.revision)) if op.revision else None,
             ),
         ),
@@ -134,7 +146,7 @@ def _linked(label: str, value: str | None, param: str) -> Fact | None:
     return None if value is None else Fact(label, value, href("/operations", [("range", "all"), (param, value)]))
 
 
-def _claim(op: Operation, claim: ExplainedClaim) -> ClaimView:
+def _claim(op: Operation, claim: ExplainedClaim, book: PriceBook) -> ClaimView:
     """What is stored decides: the book may have changed since, or a person may have accepted the claim."""
     stored = {"billed": op.billed_usd, "computed": op.computed_usd, "reported": op.reported_usd}[claim.basis]
     state: ClaimState = "kept"
@@ -147,9 +159,25 @@ def _claim(op: Operation, claim: ExplainedClaim) -> ClaimView:
         state = "used"
         if claim.state == "quarantined":
             note = "accepted by a person, although far off the price book"
+    apart = None
+    if state in ("used", "kept") and claim.basis != "computed" and claim.state != "no_claim":
+        apart = _apart(op, cast(Witness, claim.basis), book)
     return ClaimView(
-        cast('Literal["billed", "computed", "reported"]', claim.basis), stored, state, note or _WITNESS[claim.basis]
+        basis=cast('Literal["billed", "computed", "reported"]', claim.basis),
+        usd=stored,
+        state=state,
+        note="; ".join(part for part in (note or _WITNESS[claim.basis], apart) if part),
     )
+
+
+def _apart(op: Operation, witness: Witness, book: PriceBook) -> str | None:
+    """How far a claim is from what was computed, and why; None when they agree or there is nothing to compare."""
+    claimed, computed = getattr(op, f"{witness}_usd"), op.computed_usd
+    if claimed is None or computed is None or is_same(claimed, computed):
+        return None
+    cause = explain_difference(op, witness, book).cause
+    more = "more" if claimed > computed else "less"
+    return f"{usd(abs(claimed - computed))} {more} than computed: {CAUSES[cause] if cause else 'unexplained'}"
 
 
 def price_view(op: Operation, explained: PriceExplanation) -> PriceView:

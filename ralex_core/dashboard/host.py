@@ -10,6 +10,7 @@ from ralex_core.clock import Clock
 from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
+from ralex_core.monitoring.books.keeper import BooksKeeper
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
@@ -139,6 +140,11 @@ class Host(Protocol):
     @property
     def budgets(self) -> BudgetKeeper:
         """The budgets, and the guard that holds calls to them. They are of the real data, whatever is shown."""
+        ...
+
+    @property
+    def books(self) -> BooksKeeper:
+        """Reconciliation with providers, and pricing the past again: of the real data, whatever is shown."""
         ...
 
     @property

@@ -43,6 +43,7 @@ HELP: dict[str, str] = {
     "budget_read_seconds": "Duration of reading what budgets have spent.",
     "budget_failures_total": "Failures of reading what budgets have spent; it is tried again in a second.",
     "forecast_seconds": "Duration of forecasting spend and judging earlier forecasts.",
+    "reconciliation_failures_total": "Reconciliations with a provider that failed or were interrupted.",
     "forecast_failures_total": "Failures of forecasting spend; it is tried again in five minutes.",
     # answering
     "query_seconds": "Duration of queries to the telemetry store, by question.",

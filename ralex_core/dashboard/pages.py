@@ -24,6 +24,7 @@ from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.performance_page import performance_pages
 from ralex_core.dashboard.problems import PROBLEM_TITLES, RequestProblem
+from ralex_core.dashboard.reconciliations import bill_sentence
 from ralex_core.dashboard.resources_page import resources_pages
 from ralex_core.dashboard.security import SESSION_US, LoginDesk, cookie_header, safe_next
 from ralex_core.dashboard.site import Site, query_of
@@ -79,7 +80,7 @@ def pages_router(site: Site) -> APIRouter:
     def operation_page(request: Request, operation_id: str) -> Response:
         found = find_operation(site, operation_id)
         spans = trace(site.host.active_store(), found.trace_id, MAX_SPANS, found.started_at) if found.trace_id else []
-        told = detail(found, spans, site.host.book, site.zone, _back(request))
+        told = detail(found, spans, site.host.book, site.zone, _back(request), bill_sentence(site, found))
         return site.page(
             request,
             "operation.html",

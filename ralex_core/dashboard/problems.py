@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ralex_core.errors import (
+    BooksBusy,
     BudgetExceeded,
     ConfigError,
     IntakeFull,
@@ -55,6 +56,8 @@ def as_problem(error: RalexError) -> RequestProblem:
             return RequestProblem(422, "invalid_budget", str(error))
         case BudgetExceeded():
             return RequestProblem(402, "budget_exceeded", str(error))
+        case BooksBusy():
+            return RequestProblem(409, "books_busy", str(error))
         case ConfigError():
             return RequestProblem(400, "bad_setting", str(error))
         case StoreFull():

@@ -98,6 +98,7 @@ class Site:
 
     def start(self) -> None:
         """Begin to watch the monitor itself."""
+        self.host.books.on_change = self.costs_changed
         self.log.start()
         self.watch.start()
 
@@ -129,6 +130,13 @@ class Site:
         self.forecasts.forget()
         self.budgets.forget()
         self._extents.forget()
+
+    def costs_changed(self) -> None:
+        """Costs of stored operations were corrected; returns when everything counts them again."""
+        writer = self.host.active_writer()
+        writer.run(self.host.hub.reseed).result()
+        writer.flush()
+        self.data_changed()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:
         """The newest stored operations that filters let through, within the last month of what is stored."""

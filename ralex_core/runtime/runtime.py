@@ -18,6 +18,7 @@ from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.errors import ConfigError
+from ralex_core.monitoring.books.keeper import BooksKeeper
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.performance import PerformanceMonitor
@@ -72,6 +73,17 @@ class Runtime:
             )
             self.budgets.start()
             undo.callback(self.budgets.stop)
+            self.books = BooksKeeper(
+                settings,
+                state=self.state,
+                store=self.data.store,
+                writer=self.data.writer,
+                book=self.book,
+                clock=self.clock,
+                metrics=self.metrics,
+            )
+            self.books.start()
+            undo.callback(self.books.stop)
             self.forecasts = ForecastKeeper(
                 settings, state=self.state, store=self.data.store, clock=self.clock, metrics=self.metrics
             )

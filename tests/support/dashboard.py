@@ -20,6 +20,7 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.dashboard.live import LiveHub
 from ralex_core.model.operation import Operation
+from ralex_core.monitoring.books.keeper import BooksKeeper
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.forecast_keeper import ForecastKeeper
 from ralex_core.monitoring.resource_monitor import ResourceMonitor
@@ -97,6 +98,15 @@ class SmallHost:
             state=self.state,
             store=self.real.store,
             writer=self.real.writer,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+        self.books = BooksKeeper(
+            self.settings,
+            state=self.state,
+            store=self.real.store,
+            writer=self.real.writer,
+            book=self.book,
             clock=self.clock,
             metrics=self.metrics,
         )
@@ -183,6 +193,7 @@ class SmallHost:
         data.writer.flush()
 
     def close(self) -> None:
+        self.books.stop()
         if self._demo is not None:
             self._demo.close()
         self.real.close()

@@ -17,6 +17,7 @@ from ralex_core.dashboard.envelope import Envelope, answer
 from ralex_core.dashboard.explorer import read_page
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
 from ralex_core.dashboard.problems import not_found
+from ralex_core.dashboard.reconciliations import bill_sentence
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.dashboard.waterfall import MAX_SPANS, trace_view
 from ralex_core.model.operation import Operation
@@ -41,6 +42,7 @@ class OperationAnswer:
 
     operation: dict[str, Any]
     claims: list[ClaimView]
+    reconciliation: str | None
     price: PriceView
     trace: TraceView | None
 
@@ -87,8 +89,8 @@ def operations_router(site: Site) -> APIRouter:
     def one(operation_id: str) -> Response:
         """One operation in full, with its claims and why this price."""
         found = find_operation(site, operation_id)
-        told = detail(found, _trace_of(site, found), site.host.book, site.zone, "")
-        return answer(OperationAnswer(_all_fields(found), told.claims, told.price, told.trace))
+        told = detail(found, _trace_of(site, found), site.host.book, site.zone, "", bill_sentence(site, found))
+        return answer(OperationAnswer(_all_fields(found), told.claims, told.reconciliation, told.price, told.trace))
 
     @router.post("/operations/{operation_id:path}/accept-claim", openapi_extra=described(Envelope[Changed]))
     async def accept_claim(operation_id: str) -> Response:

@@ -121,10 +121,99 @@ class StatementView:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingView:
+    """What a provider says of a UTC period beside what is stored: `difference_usd` is theirs − ours. No model: all."""
+
+    source: Literal["key", "activity"]
+    period: str
+    model: str
+    start_at: str
+    end_at: str
+    theirs_usd: Decimal
+    ours_usd: Decimal
+    difference_usd: Decimal
+    theirs_calls: int | None
+    ours_calls: int
+    state: Literal["agrees", "explained", "unexplained"]
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationView:
+    """One run. Counts are of calls; `remaining` ones wait for a later run.
+
+    `before_usd` and `after_usd` are what the calls that got a bill cost without and with it.
+    """
+
+    id: int
+    started_at: str
+    finished_at: str | None
+    trigger: str
+    state: Literal["running", "done", "interrupted", "failed"]
+    message: str | None
+    looked_up: int
+    billed: int
+    not_found: int
+    unclear: int
+    remaining: int
+    before_usd: Decimal
+    after_usd: Decimal
+    findings: list[FindingView]
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationsView:
+    """`enabled`: a key is set. Runs are newest first; those in the list come without their findings."""
+
+    enabled: bool
+    provider: Literal["openrouter"]
+    every_h: float
+    latest: ReconciliationView | None
+    runs: list[ReconciliationView]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChangeView:
+    """What pricing again changes for one model. Costs are of its changed calls."""
+
+    provider: str | None
+    model: str | None
+    calls: int
+    before_usd: Decimal
+    after_usd: Decimal
+    became_known: int
+    became_unknown: int
+    quarantined: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepricingView:
+    """What pricing a window again changes (`applied` false) or has changed. Totals are of all calls of the window."""
+
+    applied: bool
+    start_at: str
+    end_at: str
+    model: str | None
+    examined_calls: int
+    changed_calls: int
+    before_usd: Decimal
+    after_usd: Decimal
+    difference_usd: Decimal
+    price_versions: dict[str, int]
+    models: list[ModelChangeView]
+
+
+@dataclass(frozen=True, slots=True)
 class StatementPage:
     """The page around a statement."""
 
     statement: StatementView
+    reconciliations: ReconciliationsView
+    findings: list[FindingView]
+    """Those of the latest reconciliation that are about days of this statement."""
+    reprice: dict[str, str]
+    """What to ask the API for, to price this period again."""
     title: str
     subtitle: str
     periods: list[Choice]

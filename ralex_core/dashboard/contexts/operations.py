@@ -170,6 +170,8 @@ class OperationDetail:
     subtitle: str
     facts: list[FactGroup]
     claims: list[ClaimView]
+    reconciliation: str | None
+    """What became of asking the provider for the bill; None when its bills are not fetched."""
     price: PriceView
     can_accept_claim: bool
     outcomes: list[tuple[str, str, bool]]

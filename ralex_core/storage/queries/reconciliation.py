@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from ralex_core.model.operation import Operation
 from ralex_core.model.window import Window
 from ralex_core.storage.telemetry import Store
 
 _ROUTED = "kind = 'llm' and (provider = 'openrouter' or starts_with(provider_request_id, 'gen-'))"
 """Calls that OpenRouter charges: it is named as the provider, or the request id is one of its generations."""
+
+
+def is_routed(operation: Operation) -> bool:
+    """Whether OpenRouter charges for the operation."""
+    is_generation = (operation.provider_request_id or "").startswith("gen-")
+    return operation.kind == "llm" and (operation.provider == "openrouter" or is_generation)
 
 
 class UnbilledCall(NamedTuple):
