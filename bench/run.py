@@ -15,6 +15,7 @@ BENCHES = (
     "footprint",
     "startup",
     "operation_record",
+    "budget_guard",
     "otlp_decode",
     "ingest",
     "import_aider",

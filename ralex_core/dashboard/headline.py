@@ -201,7 +201,7 @@ def _spend_tile(
         good="down",
         meter=float(today.cost_usd / today.budget_usd) if today.budget_usd else None,
         spark=_spark(usage, lambda b: float(b.cost_usd), 0.0),
-        href=f"{operations}&kind=llm&sort=cost_usd&dir=desc",
+        href="/budgets" if today.budget_usd is not None else f"{operations}&kind=llm&sort=cost_usd&dir=desc",
     )
 
 
