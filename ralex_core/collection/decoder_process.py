@@ -14,7 +14,7 @@ import pickle
 import signal
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, BinaryIO, cast
 
@@ -119,7 +119,7 @@ def main() -> None:
         write_frame(answers, marshal.dumps(_answer(asked, prepare, settings)))
 
 
-def _answer(asked: bytes, prepare: Callable[[Sequence[Operation]], list[Operation]], settings: Settings) -> Row:
+def _answer(asked: bytes, prepare: Preparation, settings: Settings) -> Row:
     decode = decode_json_traces if asked[:1] == _JSON else decode_traces
     encoding = "gzip" if asked[1:2] == _GZIP else "identity"
     try:
@@ -131,7 +131,7 @@ def _answer(asked: bytes, prepare: Callable[[Sequence[Operation]], list[Operatio
         return "problem", problem.status, str(problem)
     return (
         "decoded",
-        [row_of(operation) for operation in prepare(decoded.operations)],
+        [row_of(operation) for operation in prepare(decoded.operations, redacted=decoded.redacted)],
         decoded.rejected,
         decoded.reasons,
     )

@@ -37,15 +37,15 @@ class Intake:
         """Announce a submission that is being prepared (see `BatchWriter.expecting`)."""
         return self._writer.expecting()
 
-    def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
-        """Redact, price and queue operations.
+    def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
+        """Redact, price and queue operations; `redacted` ones hold nothing any more that may not be stored.
 
         The future gives what the commit did, or raises the `StoreError` that kept it from being stored.
 
         Raises:
             IntakeFull: nothing was taken; send again after `retry_after_s`.
         """
-        return self.submit_prepared(self._prepare(operations))
+        return self.submit_prepared(self._prepare(operations, redacted=redacted))
 
     def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
         """Queue operations that went through a `Preparation` of the same settings; else as `submit`."""

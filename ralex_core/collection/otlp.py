@@ -15,8 +15,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from ralex_core.collection import semconv
-from ralex_core.collection.otlp_span import Attribute, Event, Origin, Span, attribute_of, operation_of
+from ralex_core.collection.otlp_attributes import Attribute, attribute_of
+from ralex_core.collection.otlp_span import Event, Origin, operation_of, quick_span
 from ralex_core.collection.otlp_wire import WireSpan, read_request
+from ralex_core.collection.redaction import redacted_member
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import Operation
 
@@ -37,6 +39,8 @@ class Decoded:
     rejected: int = 0
     reasons: list[str] = field(default_factory=list[str])
     unused: int = 0
+    redacted: bool = False
+    """Whether content and secrets are taken out already."""
 
     @property
     def received(self) -> int:
@@ -55,7 +59,7 @@ class UnreadableRequest(ValueError):
 
 
 class _Attributes(dict[bytes, Attribute]):
-    """Encoded attribute → the attribute in its place; each distinct one of a request is decoded once."""
+    """Encoded attribute → the attribute as it is stored; each distinct one of a request is decoded once."""
 
     def __init__(self, keep_content: bool) -> None:
         super().__init__()
@@ -75,61 +79,75 @@ class _Attributes(dict[bytes, Attribute]):
 def _short(encoded: bytes) -> Attribute | None:
     """The attribute when name and value are short scalars, as nearly all are; None leaves it to protobuf.
 
-    Reads `KeyValue{1: key, 2: AnyValue{1: text | 3: int | 4: double}}` byte by byte, at a third of the cost of two
-    messages and their fields. Anything out of the ordinary, broken bytes included, is left to protobuf.
+    Reads `KeyValue{1: key, 2: AnyValue{1: text | 3: int | 4: double}}` in a few comparisons, at a fifth of the cost of
+    two messages and their fields. Anything out of the ordinary, broken bytes included, is left to protobuf.
     """
     size = len(encoded)
-    if size < 7 or size > 200 or encoded[0] != 0x0A:
+    if size < 7:
         return None
-    key_end = 2 + encoded[1]
-    if key_end + 4 > size or encoded[key_end] != 0x12 or encoded[key_end + 1] != size - key_end - 2:
+    start = encoded[1] + 3
+    head = encoded[:start]
+    known = _KEYS.get(head) or _remember(head)
+    rest = size - start
+    if known is None or not 3 <= rest < _LONGEST:
         return None
-    key = encoded[2:key_end]
-    known = _KEYS.get(key) or _remember(key)
-    if known is None:
-        return None
-    slot, rank, stays, name = known
-    tag = encoded[key_end + 2]
-    if tag == 0x0A:
-        if encoded[key_end + 3] != size - key_end - 4 or size == key_end + 4:
+    name, is_text, stays = known
+    kind = encoded[start : start + 2]
+    if kind == _TEXT[rest]:
+        if encoded[start + 2] != rest - 3 or rest == 3:
             return None
         try:
-            return slot, rank, stays, name, encoded[key_end + 4 :].decode()
+            value = encoded[start + 3 :].decode()
         except UnicodeDecodeError:
             return None
-    if tag == 0x18 and size - key_end <= 8:  # up to five bytes of varint: no sign to care about
-        number = shift = 0
-        for byte in encoded[key_end + 3 :]:
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        if shift != 7 * (size - key_end - 3) or encoded[-1] & 0x80:
-            return None
-    elif tag == 0x21 and size == key_end + 11:
-        (number,) = _DOUBLE.unpack_from(encoded, key_end + 3)
     else:
-        return None
-    return slot, rank, stays, name, str(number) if 0 <= slot < _FIRST_NUMBER else number
+        if kind == _WHOLE[rest]:
+            value = encoded[-1]
+            if value > 0x7F:
+                return None
+            for byte in encoded[-2 : start + 1 : -1]:
+                if byte < 0x80:
+                    return None
+                value = value << 7 | byte & 0x7F
+        elif kind == _DOUBLE and rest == 10:
+            (value,) = _unpack_double(encoded, start + 2)
+        else:
+            return None
+        if is_text:
+            value = str(value)
+    return name, value, redacted_member(name, value, keep_content=False) if stays else None
 
 
-_DOUBLE = struct.Struct("<d")
+_LONGEST = 129
+_LONGEST_NUMBER = 7
+"""The length of a value, its kind and up to five bytes of a varint: no sign to care about."""
+_TEXT = [bytes((max(rest - 1, 0), 0x0A)) for rest in range(_LONGEST)]
+_WHOLE = [bytes((rest - 1, 0x18)) if 3 <= rest <= _LONGEST_NUMBER else b"" for rest in range(_LONGEST)]
+_DOUBLE = bytes((9, 0x21))
+"""How an `AnyValue` begins whose encoding, with its length, takes so many bytes."""
+_unpack_double = struct.Struct("<d").unpack_from
 _FIRST_NUMBER = semconv.FIRST_NUMBER
-_KEYS: dict[bytes, tuple[int, int, bool, str]] = {}
+_KEYS: dict[bytes, tuple[str, bool, bool]] = {}
+"""What comes before the value, name included → what `_remember` says of it."""
 
 
-def _remember(key: bytes) -> tuple[int, int, bool, str] | None:
-    """Place and name of an encoded name. None for names with content and broken ones: the long way knows what to do."""
+def _remember(head: bytes) -> tuple[str, bool, bool] | None:
+    """The name in front of a value, whether its value becomes text, and whether it stays an attribute.
+
+    None for names with content and what is no short name: the long way knows what to do.
+    """
+    if head[0] != 0x0A or head[1] > 0x7F or head[-1] != 0x12 or len(head) != head[1] + 3:
+        return None
     try:
-        name = key.decode()
+        name = head[2:-1].decode()
     except UnicodeDecodeError:
         return None
     found = semconv.place(name)
     if found.slot == semconv.CONTENT:
         return None
-    known = (found.slot, found.rank, found.kept, name)
+    known = (name, 0 <= found.slot < _FIRST_NUMBER, found.kept)
     if len(_KEYS) < semconv.MAX_REMEMBERED_KEYS:
-        _KEYS[key] = known
+        _KEYS[head] = known
     return known
 
 
@@ -137,22 +155,24 @@ def decode_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
     """Operations of a protobuf request, in its order. A span that cannot be one is counted with a reason, the others
     are taken.
 
-    `keep_content` lets prompt and answer text through (it is redacted by the intake).
+    `keep_content` lets prompt and answer text through, without secrets.
 
     Raises:
         UnreadableRequest: the body is not an `ExportTraceServiceRequest`.
     """
-    decoded = Decoded()
+    decoded = Decoded(redacted=True)
     append = decoded.operations.append
     attributes = _Attributes(keep_content)
     try:
         for resource_spans in read_request(body).resource_spans:
             resource = [
-                attribute_of(pair.key, pair.value.string_value or _plain(pair.value))
+                (pair.key, pair.value.string_value or _plain(pair.value))
                 for pair in Resource.FromString(resource_spans.resource).attributes
             ]
             for scope_spans in resource_spans.scope_spans:
-                origin = Origin(resource, InstrumentationScope.FromString(scope_spans.scope).name)
+                origin = Origin(
+                    resource, InstrumentationScope.FromString(scope_spans.scope).name, keep_content=keep_content
+                )
                 for span in scope_spans.spans:
                     try:
                         append(_operation(origin, span, attributes))
@@ -180,7 +200,7 @@ def _operation(origin: Origin, span: WireSpan, attributes: _Attributes) -> Opera
         code, message = status.code, status.message
     return operation_of(
         origin,
-        Span(
+        quick_span(
             trace_id.hex(),
             span_id.hex(),
             parent_id.hex(),
@@ -192,7 +212,7 @@ def _operation(origin: Origin, span: WireSpan, attributes: _Attributes) -> Opera
             message,
             partial(_events, span) if span.events else None,
         ),
-        map(attributes.__getitem__, span.attributes),
+        [attributes[encoded] for encoded in span.attributes],
     )
 
 

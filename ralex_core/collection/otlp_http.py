@@ -51,7 +51,7 @@ Coming = AbstractContextManager[object]
 class TakesOperations(Protocol):
     """The part of the intake the door needs (see `collection.intake.Intake`)."""
 
-    def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
+    def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]: ...
 
     def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
 
@@ -269,7 +269,7 @@ class _Door:
                 return decoded, intake.submit_prepared(decoded.operations)
         started = time.monotonic()
         decoded = self._decoded(body, content_type, encoding)
-        future = intake.submit(decoded.operations)
+        future = intake.submit(decoded.operations, redacted=decoded.redacted)
         if second is not None:
             second.took(time.monotonic() - started)
         return decoded, future

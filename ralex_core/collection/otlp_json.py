@@ -11,7 +11,8 @@ from typing import Any, cast
 import orjson
 
 from ralex_core.collection.otlp import MAX_DEPTH, SPAN_ID_BYTES, TRACE_ID_BYTES, Decoded, UnreadableRequest
-from ralex_core.collection.otlp_span import Attribute, Event, Origin, Span, attribute_of, operation_of
+from ralex_core.collection.otlp_attributes import attribute_of
+from ralex_core.collection.otlp_span import Event, Origin, Span, operation_of
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import Operation
 
@@ -30,7 +31,7 @@ def decode_json_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
     """Operations of a JSON request, in its order. A span that cannot be one is counted with a reason, the others are
     taken.
 
-    `keep_content` lets prompt and answer text through (it is redacted by the intake).
+    `keep_content` lets prompt and answer text through, without secrets.
 
     Raises:
         UnreadableRequest: the body is not JSON, or not an export request.
@@ -39,12 +40,12 @@ def decode_json_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise UnreadableRequest(f"the body is not JSON: {error}") from error
-    decoded = Decoded()
+    decoded = Decoded(redacted=True)
     for resource_spans in _objects(_object(request, "the request"), "resourceSpans"):
-        resource = _attributes(_member(resource_spans, "resource"), keep_content=False)
+        resource = _pairs(_member(resource_spans, "resource"))
         for scope_spans in _objects(resource_spans, "scopeSpans"):
             name = _member(scope_spans, "scope").get("name")
-            origin = Origin(resource, name if isinstance(name, str) else "")
+            origin = Origin(resource, name if isinstance(name, str) else "", keep_content=keep_content)
             for span in _objects(scope_spans, "spans"):
                 try:
                     decoded.operations.append(_operation(origin, span, keep_content))
@@ -61,7 +62,7 @@ def _operation(origin: Origin, span: JsonObject, keep_content: bool) -> Operatio
     message = status.get("message")
     events = span.get("events")
     try:
-        attributes = _attributes(span, keep_content=keep_content)
+        attributes = [attribute_of(key, value, keep_content=keep_content) for key, value in _pairs(span)]
     except UnreadableRequest as error:
         raise InvalidOperation(f"span {name[:60]!r}: {error}") from error
     return operation_of(
@@ -92,15 +93,15 @@ def _events(events: Any) -> list[Event]:
     return found
 
 
-def _attributes(holder: JsonObject, *, keep_content: bool) -> list[Attribute]:
-    found: list[Attribute] = []
+def _pairs(holder: JsonObject) -> list[tuple[str, Any]]:
+    """The attributes of an object, name and value."""
+    found: list[tuple[str, Any]] = []
     for pair in _objects(holder, "attributes"):
         key, value = pair.get("key"), pair.get("value")
         if type(key) is not str:
             continue
         text: Any = cast(JsonObject, value).get("stringValue") if type(value) is dict else None
-        plain = text if type(text) is str else _plain(value)
-        found.append(attribute_of(key, plain, keep_content=keep_content))
+        found.append((key, text if type(text) is str else _plain(value)))
     return found
 
 

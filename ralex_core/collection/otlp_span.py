@@ -6,22 +6,24 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple, cast
-
-import orjson
+from itertools import compress
+from typing import Any, NamedTuple
 
 from ralex_core.collection import semconv
 from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS
+from ralex_core.collection.otlp_attributes import MAX_TEXT, NOTHING, Attribute, Shape, attribute_of, shape_of
+from ralex_core.collection.otlp_database import TEXT as STATEMENT_TEXT
 from ralex_core.collection.otlp_database import statement_name
 from ralex_core.collection.otlp_usage import NO_USAGE, count_of, milliseconds_of, usage_of, usd_of
+from ralex_core.collection.redaction import (
+    MAX_ATTRIBUTES_BYTES,
+    redact_attributes,
+    redacted_member,
+    safe_error_type,
+)
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import OUTCOMES, Operation, Pricing
 
-Attribute = tuple[int, int, bool, str, Any]
-"""An attribute in its place (see `semconv.Place`): slot, rank, whether it stays an attribute, name, value."""
-
-MAX_TEXT = 256
-"""Characters of a name, an id or a model. Longer text in such a field is a mistake, and would widen every page."""
 MAX_MESSAGE = 500
 MAX_ATTEMPT = 1_000_000
 FIRST_NS, LAST_NS, LONGEST_NS = FIRST_US * 1000, LAST_US * 1000, round(MAX_DURATION_MS * 1e6)
@@ -29,13 +31,7 @@ FIRST_NS, LAST_NS, LONGEST_NS = FIRST_US * 1000, LAST_US * 1000, round(MAX_DURAT
 STATUS_OK, STATUS_ERROR = 1, 2
 SPAN_KIND_SERVER = 2
 
-_EMPTY_VALUES: list[Any] = [None] * len(semconv.SLOTS)
 _SLOT = {name: slot for slot, name in enumerate(semconv.SLOTS)}
-_FIRST_NUMBER = semconv.FIRST_NUMBER
-_UNMAPPED, _CONTENT = semconv.UNMAPPED, semconv.CONTENT
-_FIRST_OF_CALL, _LAST_OF_CALL = semconv.FIRST_OF_MODEL_CALL, semconv.LAST_OF_MODEL_CALL
-_PLACES, _find_place = semconv.PLACES, semconv.place
-
 _FIRST_OF_IDENTITY, _AFTER_IDENTITY = _SLOT["service"], _SLOT["workflow"] + 1
 """These slots are fields of `Operation`, in its order."""
 _ERROR_TYPE, _OUTCOME, _VALUE = _SLOT["error_type"], _SLOT["outcome"], _SLOT["value_usd"]
@@ -47,7 +43,6 @@ _SERVICE_TIER, _REQUEST_ID = _SLOT["service_tier"], _SLOT["provider_request_id"]
 _FIRST_TOKEN_AT, _TTFT_S, _TTFT_MS = _SLOT["first_token_at"], _SLOT["ttft_s"], _SLOT["ttft_ms"]
 _HTTP_STATUS, _ATTEMPT, _COST = _SLOT["http_status"], _SLOT["attempt"], _SLOT["cost_usd"]
 _NO_CALL = (None,) * (Operation._fields.index("billed_usd") + 1 - Operation._fields.index("provider"))
-_NOTHING_MORE = [None] * (len(semconv.SLOTS) - _VALUE)
 _NOT_PRICED = (None,) * len(Pricing._fields)
 
 _INPUT, _OUTPUT, _AFTER_USAGE = _SLOT["input_tokens"], _SLOT["output_tokens"], _SLOT["cost_usd"]
@@ -80,32 +75,56 @@ class Span(NamedTuple):
     events: Callable[[], Sequence[Event]] | None
 
 
+_new_span: Callable[[type[Span], tuple[Any, ...]], Span] = tuple[Any, ...].__new__
+
+
+def quick_span(*values: Any) -> Span:
+    """The same as `Span(...)` at a third of its cost."""
+    return _new_span(Span, values)
+
+
 class Origin:
-    """What the spans of one resource and scope share, worked out once."""
+    """What the spans of one resource and scope share, worked out once. `resource` are its attributes, name → value."""
 
-    __slots__ = ("attributes", "source", "values")
+    __slots__ = ("attributes", "keep_content", "source", "values")
 
-    def __init__(self, resource: Iterable[Attribute], scope_name: str) -> None:
-        self.values = _EMPTY_VALUES.copy()
+    def __init__(self, resource: Iterable[tuple[str, Any]], scope_name: str, *, keep_content: bool) -> None:
         self.source = scope_name[:MAX_TEXT] or None
-        kept: dict[str, Any] = {}
-        _assign((_of_everybody(attribute) for attribute in resource), self.values, {}, kept)
-        kept = {
-            f"resource.{key}": value
-            for key, value in kept.items()
-            if key in semconv.RESOURCE_KEPT or not key.startswith(semconv.RESOURCE_NOISE)
-        }
-        self.attributes = orjson.dumps(kept).decode()[1:-1] if kept else ""
+        self.keep_content = keep_content
+        attributes = [_of_everybody(key, value) for key, value in resource]
+        names, given, _ = zip(*attributes, strict=True) if attributes else _NO_COLUMNS
+        shape = shape_of(names)
+        self.values: list[Any] = [None] * len(semconv.SLOTS)
+        """By slot, for spans that do not say otherwise."""
+        for slot, at in shape.best:
+            self.values[slot] = given[at]
+        told = {f"resource.{key}": given[at] for key, at in shape.named.items() if _is_told(key)}
+        told |= {f"resource.{names[at]}": given[at] for at, best in shape.rivals if given[at] != given[best]}
+        self.attributes = ",".join(_members_of(told, keep_content=False))
 
 
-def _of_everybody(attribute: Attribute) -> Attribute:
+_NO_COLUMNS: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]] = ((), (), ())
+
+
+def _of_everybody(key: str, value: Any) -> Attribute:
     """A resource says who and where; what single spans did and used it cannot say for them."""
-    slot, _, _, key, value = attribute
-    return attribute if slot < _AFTER_IDENTITY else (_UNMAPPED, 0, True, key, value)
+    attribute = attribute_of(key, value)
+    stays = attribute is NOTHING or not isinstance(attribute[0], str) or semconv.place(key).slot < _AFTER_IDENTITY
+    return attribute if stays else ((key,), attribute[1], None)
 
 
-def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) -> Operation:
-    """The operation a span describes.
+def _is_told(key: str) -> bool:
+    return key in semconv.RESOURCE_KEPT or not key.startswith(semconv.RESOURCE_NOISE)
+
+
+def _members_of(told: Mapping[str, Any], *, keep_content: bool) -> list[str]:
+    """As members of a JSON object what of these attributes may be stored."""
+    members = (redacted_member(key, value, keep_content=keep_content) for key, value in told.items())
+    return [member for member in members if member is not None]
+
+
+def operation_of(origin: Origin, span: Span, attributes: Sequence[Attribute]) -> Operation:
+    """The operation a span describes, without content (unless the origin keeps it) and secrets.
 
     Raises:
         InvalidOperation: times that cannot be; the message names the span and the reason.
@@ -114,44 +133,49 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
     if not FIRST_NS <= start_ns <= end_ns <= LAST_NS or end_ns - start_ns > LONGEST_NS:
         raise InvalidOperation(_time_problem(name, start_ns, end_ns))
 
+    names, given, members = zip(*attributes, strict=True) if attributes else _NO_COLUMNS
+    shape = shape_of(names)
     values = origin.values.copy()
-    owners: dict[int, str] = {}
-    kept: dict[str, Any] = {}
-    _assign(attributes, values, owners, kept)
+    for slot, at in shape.best:
+        values[slot] = given[at]
+    more: dict[str, Any] = {}  # what stays an attribute besides those that always do
+    told: dict[str, Any] | None = None  # all of them, when a statement among them is to be put in other words
+    for worse, best in shape.rivals:
+        if given[worse] != given[best]:
+            more[names[worse]] = given[worse]
 
     kind = _kind(name, span_kind, values)
     duration_ms = (end_ns - start_ns) / 1e6
     ttft_ms = request_id = None
     call = _NO_CALL
     if kind == "llm":
-        call = _model_call(name, status_code, values, owners, kept)
+        call = _model_call(name, status_code, values, shape, more)
         ttft_ms = _time_to_first_token(values, events, start_ns, duration_ms)
         request_id = values[_REQUEST_ID]
     else:
-        for slot, key in owners.items():
-            if _FIRST_OF_CALL <= slot <= _LAST_OF_CALL:
-                kept[key] = values[slot]
+        for at in shape.of_call:
+            more[names[at]] = given[at]
         if kind == "api" and values[_ROUTE] is not None:
             name = f"{values[_METHOD]} {values[_ROUTE]}" if values[_METHOD] else values[_ROUTE]
-        elif kind == "db":
-            name = statement_name(name, values[_DATABASE], duration_ms, kept)
+        elif kind == "db" and not shape.named.keys().isdisjoint(STATEMENT_TEXT):
+            told = {key: given[at] for key, at in shape.named.items()}
+            name = statement_name(name, values[_DATABASE], duration_ms, told)
 
     http_status, attempt, value_usd, outcome = None, 1, None, "unknown"
-    if values[_VALUE:] != _NOTHING_MORE:
+    if shape.has_numbers_of_any:
         http_status, attempt, value_usd = _numbers(values)
     if values[_OUTCOME] is not None and values[_OUTCOME] in OUTCOMES:
         outcome = values[_OUTCOME]
     status, error_type = "ok", values[_ERROR_TYPE]
     if status_code == STATUS_ERROR or error_type is not None or values[_SUCCEEDED] is not None:
-        status, error_type = _status(span, values, http_status, kept)
+        status, error_type = _status(span, values, http_status, more)
 
-    shared = origin.attributes
-    if kept:
-        stored = orjson.dumps(kept).decode()
-        if shared:
-            stored = f"{{{shared},{stored[1:]}"
+    if told is None and not more:
+        stored = _stored(origin, compress(members, shape.kept))
     else:
-        stored = f"{{{shared}}}" if shared else None
+        if told is None:
+            told = {key: given[at] for key, at in shape.named.items()}
+        stored = _stored(origin, _members_of(told | more, keep_content=origin.keep_content))
 
     return _new_operation(
         Operation,
@@ -183,9 +207,18 @@ def operation_of(origin: Origin, span: Span, attributes: Iterable[Attribute]) ->
     )
 
 
-def _model_call(
-    name: str, status_code: int, values: list[Any], owners: dict[int, str], kept: dict[str, Any]
-) -> tuple[Any, ...]:
+def _stored(origin: Origin, members: Iterable[str]) -> str | None:
+    """The attributes of an operation: those of its origin and these."""
+    own, shared = ",".join(members), origin.attributes
+    if not (own or shared):
+        return None
+    stored = f"{{{shared},{own}}}" if own and shared else f"{{{own or shared}}}"
+    if len(stored) > MAX_ATTRIBUTES_BYTES:
+        return redact_attributes(stored, keep_content=origin.keep_content)
+    return stored
+
+
+def _model_call(name: str, status_code: int, values: list[Any], shape: Shape, more: dict[str, Any]) -> tuple[Any, ...]:
     """The fields of `Operation` from `provider` to `billed_usd`, in their order."""
     usage = usage_of(values[_INPUT:_AFTER_USAGE], exclusive_input=name.startswith(semconv.EXCLUSIVE_INPUT_SPANS))
     if not usage.input_tokens and not usage.output_tokens and status_code != STATUS_ERROR:
@@ -195,7 +228,7 @@ def _model_call(
     if values[_COST] is not None:
         reported = usd_of(values[_COST])
         if reported is None:
-            kept[owners[_COST]] = values[_COST]  # not an amount of money: shown, not counted
+            more[shape.name_of(_COST)] = values[_COST]  # not an amount of money: shown, not counted
     if values[_BROADCAST] is not None:
         provider, reported, billed = semconv.BROADCAST_PROVIDER, None, reported
     requested = values[_REQUESTED]
@@ -208,50 +241,6 @@ def _model_call(
         reported,
         billed,
     )
-
-
-def attribute_of(key: str, value: Any, *, keep_content: bool = False) -> Attribute:
-    """The place of an attribute, with its value as the place wants it.
-
-    `value` is plain: text, number, bool, list, dict, or None for one that is not set. Absent and empty values, and
-    content unless `keep_content`, come out with slot `semconv.CONTENT`: nothing of them is stored.
-    """
-    if value is None or value == "":
-        return _CONTENT, 0, False, key, None
-    slot, rank, stays = _PLACES.get(key) or _find_place(key)
-    if slot < 0:
-        return (_UNMAPPED if keep_content else slot), rank, stays, key, value
-    if isinstance(value, list | dict):
-        return _UNMAPPED, 0, True, key, cast(Any, value)
-    if type(value) is not str:
-        if slot < _FIRST_NUMBER:
-            value = ("true" if value else "false") if type(value) is bool else str(value)
-    elif len(value) > MAX_TEXT:
-        value = value[:MAX_TEXT]
-    return slot, rank, stays, key, value
-
-
-def _assign(attributes: Iterable[Attribute], values: list[Any], owners: dict[int, str], kept: dict[str, Any]) -> None:
-    """Sort attributes into slots (the best name wins) and those that stay attributes.
-
-    A worse name that says the same as the best one is dropped; one that says something else stays an attribute.
-    """
-    for slot, rank, stays, key, value in attributes:
-        if slot < 0:
-            if slot == _UNMAPPED:
-                kept[key] = value
-            continue
-        if stays:
-            kept[key] = value
-        if slot not in owners:
-            owners[slot] = key
-            values[slot] = value
-            continue
-        owner = owners[slot]
-        if rank < _find_place(owner).rank:
-            key, value, values[slot], owners[slot] = owner, values[slot], value, key
-        if value != values[slot]:
-            kept[key] = value
 
 
 def _kind(name: str, span_kind: int, values: list[Any]) -> str:
@@ -313,7 +302,7 @@ def _milliseconds_since(start_ns: int, moment: str) -> float | None:
     return at.timestamp() * 1000 - start_ns / 1e6 if at.tzinfo is not None else None
 
 
-def _status(span: Span, values: list[Any], http_status: int | None, kept: dict[str, Any]) -> tuple[str, str | None]:
+def _status(span: Span, values: list[Any], http_status: int | None, more: dict[str, Any]) -> tuple[str, str | None]:
     """Status and error type of a span that shows a sign of failure."""
     error_type = values[_ERROR_TYPE]
     failed = span.status_code == STATUS_ERROR or (error_type is not None and span.status_code != STATUS_OK)
@@ -321,22 +310,21 @@ def _status(span: Span, values: list[Any], http_status: int | None, kept: dict[s
         failed = True
     if not failed:
         if error_type is not None:
-            kept["error.type"] = error_type
+            more["error.type"] = error_type
         return "ok", None
     for event in span.events() if span.events is not None else ():
         if event.name == "exception":
             detail = event.attributes
             error_type = error_type or _text(detail.get("exception.type"))
             if detail.get("exception.message"):
-                kept["exception.message"] = str(detail["exception.message"])[:MAX_MESSAGE]
+                more["exception.message"] = str(detail["exception.message"])[:MAX_MESSAGE]
     if span.status_message:
-        kept["status.message"] = span.status_message[:MAX_MESSAGE]
+        more["status.message"] = span.status_message[:MAX_MESSAGE]
     if error_type is None:
         named = _ERROR_CLASS.match(span.status_message)
         error_type = named[0] if named else str(http_status) if http_status is not None else "error"
-    if error_type.lower() in semconv.CANCELLED_ERRORS:
-        return "cancelled", error_type
-    return "error", error_type
+    error_type = safe_error_type(error_type)
+    return "cancelled" if error_type.lower() in semconv.CANCELLED_ERRORS else "error", error_type
 
 
 def _numbers(values: list[Any]) -> tuple[int | None, int, Decimal | None]:

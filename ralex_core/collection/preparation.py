@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ralex_core.collection.redaction import redact_attributes, redact_text
+from ralex_core.collection.redaction import redact_attributes, safe_error_type
 from ralex_core.model.operation import Operation
 from ralex_core.pricing.book import PriceBook
 
 _ATTRIBUTES = Operation._fields.index("attributes")
-_LONGEST_ERROR_TYPE = 200
 
 
 class Preparation:
@@ -19,9 +18,11 @@ class Preparation:
         self._book = book
         self._keep_content = keep_content
 
-    def __call__(self, operations: Sequence[Operation]) -> list[Operation]:
-        """The same operations, ready to be stored, in the same order."""
-        return self._book.price_all([self._redacted(operation) for operation in operations])
+    def __call__(self, operations: Sequence[Operation], *, redacted: bool = False) -> list[Operation]:
+        """The same operations, ready to be stored, in the same order. `redacted` ones hold nothing to take out."""
+        if not redacted:
+            operations = [self._redacted(operation) for operation in operations]
+        return self._book.price_all(operations)
 
     def _redacted(self, operation: Operation) -> Operation:
         if operation.attributes is not None:
@@ -29,7 +30,7 @@ class Preparation:
             if kept is not operation.attributes:
                 operation = Operation._make((*operation[:_ATTRIBUTES], kept, *operation[_ATTRIBUTES + 1 :]))
         if operation.error_type is not None:
-            safe = redact_text(operation.error_type[:_LONGEST_ERROR_TYPE])
+            safe = safe_error_type(operation.error_type)
             if safe != operation.error_type:
                 operation = operation._replace(error_type=safe)
         return operation

@@ -10,6 +10,8 @@ import orjson
 MAX_ATTRIBUTES_BYTES = 8192
 """Attributes of one operation, as JSON; beyond it the longest values are cut."""
 MAX_VALUE_CHARACTERS = 1024
+MAX_ERROR_TYPE = 200
+"""Characters."""
 
 CONTENT_WORDS = (
     "prompt",
@@ -62,16 +64,38 @@ def redact_attributes(text: str, *, keep_content: bool) -> str | None:
         return text
     kept: dict[str, Any] = {}
     for key, value in attributes.items():
-        content = is_content_key(key)
-        if not content and _SECRET_KEY.search(key) is None:
-            if len(_plain_keys) < _PLAIN_KEYS_KEPT:
-                _plain_keys.add(key)
-            kept[key] = _clean(value)
-        elif keep_content or not content or isinstance(value, int | float):
+        if _may_be_stored(key, value, keep_content=keep_content):
             kept[key] = REDACTED if _is_secret(key, value) else _clean(value)
     if kept == attributes and len(text) <= MAX_ATTRIBUTES_BYTES:
         return text
     return _bounded(kept) if kept else None
+
+
+def redacted_member(key: str, value: Any, *, keep_content: bool) -> str | None:
+    """One attribute as a member of a JSON object (`"key":value`), as `redact_attributes` would leave it, but for the
+    bound of the whole; None when it is left out."""
+    if not (key in _plain_keys and _is_plain(value)):
+        if not _may_be_stored(key, value, keep_content=keep_content):
+            return None
+        value = REDACTED if _is_secret(key, value) else _clean(value)
+    return orjson.dumps({key: value}).decode()[1:-1]
+
+
+def safe_error_type(text: str) -> str:
+    """The name of an error, without what looks like a credential and not longer than a name."""
+    return redact_text(text[:MAX_ERROR_TYPE])
+
+
+def _may_be_stored(key: str, value: Any, *, keep_content: bool) -> bool:
+    """Whether anything of an attribute is kept; remembers keys that name neither content nor a secret."""
+    if key in _plain_keys:
+        return True
+    content = is_content_key(key)
+    if not content and _SECRET_KEY.search(key) is None:
+        if len(_plain_keys) < _PLAIN_KEYS_KEPT:
+            _plain_keys.add(key)
+        return True
+    return keep_content or not content or isinstance(value, int | float)
 
 
 _plain_keys: set[str] = set()

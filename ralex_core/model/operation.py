@@ -8,8 +8,9 @@ what the telemetry store takes, and building one costs a third of a frozen datac
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 Kind = Literal["llm", "api", "db", "tool", "task"]
 Status = Literal["ok", "error", "cancelled"]
@@ -115,9 +116,13 @@ class Pricing(NamedTuple):
 assert Operation._fields[_FIRST_PRICED:_AFTER_PRICED] == Pricing._fields  # noqa: S101 - the slice below relies on it
 
 
+_new = cast("Callable[[type[Operation], tuple[Any, ...]], Operation]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
+"""`Operation._make` without counting the fields again."""
+
+
 def with_pricing(operation: Operation, pricing: Pricing) -> Operation:
     """The same operation with the price book's answer filled in."""
-    return Operation._make(operation[:_FIRST_PRICED] + pricing + operation[_AFTER_PRICED:])
+    return _new(Operation, operation[:_FIRST_PRICED] + pricing + operation[_AFTER_PRICED:])
 
 
 def derived_id(*parts: str) -> str:

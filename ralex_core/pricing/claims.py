@@ -35,7 +35,7 @@ def judge(operation: Operation, computed: Decimal | None, factor: Decimal, min_u
 
 def is_wild(claim: Decimal, computed: Decimal | None, factor: Decimal, min_usd: Decimal) -> bool:
     """More than `factor` times off in either direction, and by more than `min_usd`; False without a computed cost."""
-    if computed is None:
+    if computed is None or claim == computed:
         return False
     if abs(claim - computed) <= min_usd:
         return False

@@ -123,7 +123,7 @@ async def test_a_broken_span_is_counted_and_explained_and_the_others_are_stored(
 
 async def test_spans_older_than_what_is_kept_are_counted_as_rejected(tmp_path: Path) -> None:
     class Forgetful(MemoryIntake):
-        def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
             future: Future[WriteResult] = Future()
             future.set_result(WriteResult(len(operations) - 2, 0, 0, expired=2))
             return future
@@ -212,7 +212,7 @@ async def test_a_gzip_bomb_is_413(client: httpx.AsyncClient) -> None:
 @ENCODINGS
 async def test_a_full_queue_is_503_with_the_time_to_wait(tmp_path: Path, content_type: str) -> None:
     class Full(MemoryIntake):
-        def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
             raise IntakeFull("7 operations are waiting for a commit.", retry_after_s=4)
 
     transport = httpx.ASGITransport(app_for(Full(), tmp_path))
@@ -240,7 +240,7 @@ async def test_the_answer_waits_for_the_commit(tmp_path: Path) -> None:
             self.submitted = threading.Event()
             self.future: Future[WriteResult] = Future()
 
-        def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
             self.submitted.set()
             return self.future
 

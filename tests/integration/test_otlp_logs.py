@@ -131,7 +131,7 @@ async def test_what_is_no_request_is_refused(
 
 async def test_a_full_queue_is_503_with_the_time_to_wait(tmp_path: Path) -> None:
     class Full(MemoryIntake):
-        def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+        def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
             raise IntakeFull("7 operations are waiting for a commit.", retry_after_s=4)
 
     response = await post(Full(), tmp_path, encoded(PROTOBUF), PROTOBUF)

@@ -29,7 +29,7 @@ class MemoryIntake:
         self._arrived = threading.Event()
         return self._arrived
 
-    def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]:
+    def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
         if self.refusals:
             self.refusals -= 1
             raise IntakeFull("full", retry_after_s=0)
