@@ -90,11 +90,14 @@ class Budget:
         """Whether a project, user, model … is the one the budget is for."""
         if text is None or self.value is None:
             return False
-        return _pattern(self.value).fullmatch(text) is not None if self.has_pattern else self.value == text
+        if self.value == text:
+            return True
+        return self.has_pattern and _pattern(self.value, self.scope == "model").fullmatch(text) is not None
 
     @property
     def has_pattern(self) -> bool:
-        return self.value is not None and "*" in self.value
+        """Whether more than one text can match: a `*`, or a model, which providers answer with its release."""
+        return self.value is not None and ("*" in self.value or self.scope == "model")
 
     @property
     def period_text(self) -> str:
@@ -107,8 +110,15 @@ class Budget:
 
 
 @functools.lru_cache(maxsize=256)
-def _pattern(value: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in value.split("*")), re.DOTALL)
+def _pattern(value: str, model: bool) -> re.Pattern[str]:
+    text = ".*".join(re.escape(part) for part in value.split("*"))
+    if model:
+        text = ("" if "/" in value else "(?:.*/)?") + text + _RELEASE
+    return re.compile(text, re.DOTALL)
+
+
+_RELEASE = r"(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}))?"
+"""A call to `gpt-4o` is answered, and stored, as `gpt-4o-2024-08-06`: a budget for the one counts the other."""
 
 
 SCOPE_FIELDS = {"project": "project", "user": "user_id", "model": "model", "tier": "tier", "key": "key"}

@@ -29,6 +29,7 @@ from ralex_core.monitoring.budgets import Alternative, Budgeting, BudgetStatus, 
 from ralex_core.monitoring.projection import Projection
 from ralex_core.pricing.book import PriceBook
 from ralex_core.render import to_iso, usd
+from ralex_core.storage.state_budgets import MAX_BUDGETS
 from ralex_core.storage.telemetry import Store
 
 REMEMBER_S = 2.0
@@ -66,7 +67,7 @@ class Budgets:
         self._host = host
         self._pool = pool
         self._zone = zone
-        self._answers = Remembered(host.clock, REMEMBER_S)
+        self._answers = Remembered(host.clock, REMEMBER_S, entries=2 * MAX_BUDGETS)
 
     def forget(self) -> None:
         """A budget was changed, or other data is shown from now on."""

@@ -135,8 +135,10 @@ class BudgetKeeper:
 
     def _load(self) -> None:
         started = self._clock.monotonic()
-        self._store.refresh_rollups(coarse=self._store.needs_coarse)  # what they do not tell of yet would be forgotten
-        self.guard.load(self.all(), self._spent)
+        budgets = self.all()
+        if budgets:  # what rollups do not tell of yet would be forgotten
+            self._store.refresh_rollups(coarse=self._store.needs_coarse)
+        self.guard.load(budgets, self._spent)
         self._read_at = self._clock.monotonic()
         self._took_s = self._read_at - started
         self._metrics.observe("budget_read_seconds", self._took_s)

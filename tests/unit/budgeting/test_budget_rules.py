@@ -61,6 +61,18 @@ def test_a_star_stands_for_any_text_and_nothing_else_is_special() -> None:
     assert not budget(scope="project", value="[a-z]").covers(CallScope(project="b"))
 
 
+def test_a_model_counts_with_its_releases_and_through_any_router() -> None:
+    named = budget(scope="model", value="gpt-4o")
+    for model in ("gpt-4o", "gpt-4o-2024-08-06", "openai/gpt-4o", "openrouter/openai/gpt-4o-2024-08-06"):
+        assert named.covers(CallScope(model=model)), model
+    for model in ("gpt-4o-mini", "gpt-4o-2024", "xgpt-4o", None):
+        assert not named.covers(CallScope(model=model)), model
+    claude = budget(scope="model", value="anthropic/claude-opus-4-5")
+    assert claude.covers(CallScope(model="anthropic/claude-opus-4-5-20251101"))
+    assert not claude.covers(CallScope(model="bedrock/claude-opus-4-5"))
+    assert not budget(scope="project", value="a").covers(CallScope(project="x/a"))
+
+
 def test_the_daily_budget_warns_only() -> None:
     made = daily_budget(Decimal(5))
     assert made is not None

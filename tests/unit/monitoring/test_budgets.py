@@ -125,7 +125,7 @@ def test_each_scope_counts_its_own(monitor: Monitor) -> None:
     for name, scope, value in (
         ("p", "project", "shop"),
         ("u", "user", "ann"),
-        ("m", "model", "gpt-5*"),
+        ("m", "model", "gpt-5-mini"),
         ("t", "tier", "cheap"),
         ("k", "key", "ci"),
         ("kk", "key", "c*"),
@@ -136,7 +136,7 @@ def test_each_scope_counts_its_own(monitor: Monitor) -> None:
         monitor.clock.advance(1)
     monitor.spend("1", "1", project="shop")
     monitor.spend("2", "2", user_id="ann")
-    monitor.spend("3", "4", model="gpt-5-mini")
+    monitor.spend("3", "4", model="gpt-5-mini-2025-08-07")
     monitor.spend("4", "8", tier="cheap")
     monitor.spend("5", "16", attributes='{"gateway_key": "ci"}')
     expected = [1, 2, 4, 8, 16, 16, 31, 0]
