@@ -33,6 +33,7 @@ from ralex_core.dashboard.api.door import door_router
 from ralex_core.dashboard.api.figures import figures_router
 from ralex_core.dashboard.api.filters import filters_router
 from ralex_core.dashboard.api.forecast import forecast_router
+from ralex_core.dashboard.api.gateway import gateway_router
 from ralex_core.dashboard.api.imports import imports_router
 from ralex_core.dashboard.api.live import live_router
 from ralex_core.dashboard.api.monitor import monitor_router
@@ -59,7 +60,7 @@ API = "/api/v1"
 COMPRESS_FROM_BYTES = 1024
 COMPRESSION_LEVEL = 5
 """A page shrinks by another 3 % at level 9, for three times the time."""
-PROGRAM_PATHS = (API, "/v1/", "/metrics", "/healthz", "/readyz", "/openapi.json", "/static/")
+PROGRAM_PATHS = (API, PREFIX, "/v1/", "/metrics", "/healthz", "/readyz", "/openapi.json", "/static/")
 """Below these, errors are JSON whatever the client says it accepts."""
 
 DESCRIPTION = (
@@ -76,7 +77,7 @@ def create_app(runtime: Host) -> FastAPI:
     """
     site = Site(runtime)
     second = SecondDecoder(runtime.settings, runtime.book, runtime.metrics)
-    gateway = make_gateway(runtime)
+    gateway = site.gateway = make_gateway(runtime)
     app = DescribedApi(
         title="Ralex Monitor",
         version=__version__,
@@ -98,6 +99,7 @@ def create_app(runtime: Host) -> FastAPI:
     app.include_router(
         otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store, second)
     )
+    app.include_router(gateway_router())
     app.include_router(probes_router(site))
     app.include_router(pages_router(site))
     _add_files_and_docs(app, site)

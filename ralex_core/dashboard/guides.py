@@ -11,6 +11,7 @@ def guides(base_url: str, *, needs_token: bool) -> list[Guide]:
     """One guide per way in. With a token, each says where it goes; the token itself is never shown."""
     header = f"Authorization=Bearer {TOKEN_PLACEHOLDER}" if needs_token else None
     return [
+        _gateway(base_url, needs_token),
         _claude_code(base_url, header),
         _codex(base_url, header),
         _gemini(base_url, header),
@@ -25,6 +26,48 @@ def guides(base_url: str, *, needs_token: bool) -> list[Guide]:
 
 def _exports(*pairs: tuple[str, str | None]) -> str:
     return "\n".join(f'export {name}="{value}"' for name, value in pairs if value is not None)
+
+
+def _gateway(base_url: str, needs_token: bool) -> Guide:
+    custom = f"X-Ralex-Token: {TOKEN_PLACEHOLDER}" if needs_token else None
+    openai, anthropic = f"{base_url}/gateway/openai/v1", f"{base_url}/gateway/anthropic"
+    steps = [
+        Step(
+            "What is built on OpenAI's SDK (OpenRouter: /gateway/openrouter/v1):",
+            _exports(("OPENAI_BASE_URL", openai)),
+            "sh",
+        ),
+        Step(
+            "Claude Code, and what is built on Anthropic's SDK:",
+            _exports(("ANTHROPIC_BASE_URL", anthropic), ("ANTHROPIC_CUSTOM_HEADERS", custom)),
+            "sh",
+        ),
+        Step("Aider:", f"aider --openai-api-base {openai}", "sh"),
+        Step(
+            "Codex, in ~/.codex/config.toml:",
+            'model_provider = "monitor"\n\n[model_providers.monitor]\nname = "through the monitor"\n'
+            f'base_url = "{openai}"\nenv_key = "OPENAI_API_KEY"\nwire_api = "responses"'
+            + (f'\nhttp_headers = {{ "X-Ralex-Token" = "{TOKEN_PLACEHOLDER}" }}' if needs_token else ""),
+            "toml",
+        ),
+        Step(
+            "OpenCode, in opencode.json:",
+            f'{{"provider": {{"openai": {{"options": {{"baseURL": "{openai}"}}}}, '
+            f'"anthropic": {{"options": {{"baseURL": "{anthropic}/v1"}}}}}}}}',
+            "json",
+        ),
+    ]
+    if needs_token:
+        steps.append(
+            Step("The monitor's token goes beside the provider's key, as a header:", str(custom), "sh"),
+        )
+    return Guide(
+        "gateway",
+        "Gateway",
+        "Point any assistant's base URL at the monitor: every call passes through unchanged and is seen, with its cost "
+        "and time to first token. Keys pass through and are not kept.",
+        steps,
+    )
 
 
 def _claude_code(base_url: str, header: str | None) -> Guide:

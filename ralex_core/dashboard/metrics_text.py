@@ -36,7 +36,7 @@ def metrics_text(site: Site) -> str:
     """All of it: families sorted by name, series sorted by labels."""
     metrics = site.host.metrics
     families: list[tuple[str, str, Mapping[Labels, float] | Mapping[Labels, Distribution]]] = []
-    families += ((name, "counter", series) for name, series in {**metrics.all_counters(), **_counters()}.items())
+    families += ((name, "counter", series) for name, series in {**metrics.all_counters(), **_counters(site)}.items())
     families += ((name, "gauge", series) for name, series in {**metrics.all_gauges(), **_levels(site)}.items())
     families += ((name, "histogram", series) for name, series in metrics.all_observed().items())
     lines: list[str] = []
@@ -49,9 +49,13 @@ def metrics_text(site: Site) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _counters() -> dict[str, Series]:
+def _counters(site: Site) -> dict[str, Series]:
     cpu = psutil.Process().cpu_times()
-    return {"process_cpu_seconds_total": {(): cpu.user + cpu.system}}
+    found: dict[str, Series] = {"process_cpu_seconds_total": {(): cpu.user + cpu.system}}
+    if site.gateway is not None:
+        counts = site.gateway.recorder.counts()
+        found |= {"gateway_spooled_total": {(): counts.spooled}, "gateway_lost_total": {(): counts.lost}}
+    return found
 
 
 def _levels(site: Site) -> dict[str, Series]:
@@ -76,6 +80,12 @@ def _levels(site: Site) -> dict[str, Series]:
         "healthy": {(): 0 if reason(site.checks()) else 1},
         "build_info": {(("version", __version__),): 1},
     }
+    gateway = site.gateway
+    if gateway is not None:
+        counts = gateway.recorder.counts()
+        found["gateway_running_operations"] = {(): gateway.in_flight}
+        found["gateway_connections"] = {(): gateway.open_connections}
+        found["gateway_spool_operations"] = {(): counts.in_spool}
     samples = site.watch.samples()
     if samples and samples[-1].threads:
         found["thread_cpu_seconds"] = {(("thread", name),): spent.cpu_s for name, spent in samples[-1].threads.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ralex_core import __version__
 from ralex_core.dashboard.contexts.monitor import (
     Amounts,
+    GatewayView,
     ImportsView,
     LiveView,
     LogLine,
@@ -77,6 +78,7 @@ def monitor_view(site: Site) -> MonitorView:
         routes=_routes(metrics),
         live=_live(metrics),
         imports=_imports(host),
+        gateway=_gateway(site),
         losses=losses(metrics),
         prices=_prices(host),
         files=file_sizes(host.settings),
@@ -185,6 +187,20 @@ def _live(metrics: SelfMetrics) -> LiveView:
         replaced=int(counters.get("live_messages_replaced_total", 0)),
         refused=int(counters.get("live_refused_total", 0)),
         lag=timing(metrics.observed("live_lag_seconds").get(())),
+    )
+
+
+def _gateway(site: Site) -> GatewayView:
+    if site.gateway is None:
+        return GatewayView(0, 0, 0, 0, 0, 0)
+    metrics, counts = site.host.metrics, site.gateway.recorder.counts()
+    return GatewayView(
+        calls=int(sum(_labelled(metrics, "gateway_calls_total").values())),
+        in_flight=site.gateway.in_flight,
+        refused=int(sum(_labelled(metrics, "gateway_refused_total").values())),
+        spooled=counts.spooled,
+        in_spool=counts.in_spool,
+        lost=counts.lost,
     )
 
 

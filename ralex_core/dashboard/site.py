@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ralex_core import __version__
+from ralex_core.collection.gateway.app import Gateway
 from ralex_core.dashboard.bottlenecks import RememberedBottlenecks
 from ralex_core.dashboard.budgets import Budgets
 from ralex_core.dashboard.contexts.frame import Chip, Choice, DemoView, FilterField, NavItem, ScopeBar, Shell
@@ -89,6 +90,8 @@ class Site:
         self.bottlenecks = RememberedBottlenecks(host, self.exact)
         self.forecasts = Forecasts(host)
         self.imports = Imports(host)
+        self.gateway: Gateway | None = None
+        """In front of everything, where the application has one."""
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
         self._ready = Remembered(host.clock, READY_REMEMBER_S, entries=1)

@@ -61,7 +61,7 @@ async def test_an_empty_store_opens_on_the_welcome_page(host: SmallHost, client:
     page = (await client.get("/welcome")).text
     assert "/logs/analytics.jsonl" in page
     assert "http://127.0.0.1:8000/v1/logs" in page
-    assert "gateway" not in page.lower()
+    assert "http://127.0.0.1:8000/gateway/openai/v1" in page
 
 
 async def test_without_logs_the_welcome_page_says_where_it_looked(client: httpx.AsyncClient) -> None:

@@ -104,6 +104,20 @@ class LiveView:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayView:
+    """Calls to models that go through the monitor."""
+
+    calls: int
+    """Since the start."""
+    in_flight: int
+    refused: int
+    spooled: int
+    """Since the start, because the store did not take them."""
+    in_spool: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImportsView:
     """Importers and the follower of logs."""
 
@@ -212,6 +226,7 @@ class MonitorView:
     routes: list[RouteTiming]
     live: LiveView
     imports: ImportsView
+    gateway: GatewayView
     losses: list[Loss]
     prices: PricesView
     files: list[FileView]

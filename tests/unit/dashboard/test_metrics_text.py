@@ -31,7 +31,18 @@ def test_every_metric_is_in_the_documentation(name: str) -> None:
 
 
 def test_names_carry_units_and_counters_end_in_total() -> None:
-    ends = ("_total", "_seconds", "_bytes", "_operations", "_clients", "_threads", "_jobs", "_files", "_models")
+    ends = (
+        "_total",
+        "_seconds",
+        "_bytes",
+        "_operations",
+        "_clients",
+        "_threads",
+        "_jobs",
+        "_files",
+        "_models",
+        "_connections",
+    )
     others = {"price_overrides", "healthy", "build_info"}
     assert [name for name in HELP if not name.endswith(ends) and name not in others] == []
 
