@@ -106,6 +106,12 @@ class Answer(ABC):
             searches = count_of(fields_of(usage.get("server_tool_use")).get("web_search_requests"))
             if searches:
                 found["web_searches"] = searches
+            audio = sum(
+                count_of(fields_of(usage.get(details)).get("audio_tokens")) or 0
+                for details in ("prompt_tokens_details", "completion_tokens_details")
+            )
+            if audio:
+                found["audio_tokens"] = audio
         return found
 
     def _finished(self, reason: Any) -> None:

@@ -2,7 +2,7 @@
 
 A cause is *found* when the cost, worked out again with that one thing assumed otherwise, is the claim (to within
 rounding). Three causes leave nothing to work out and are taken from what the operation itself says: a key of one's own
-at a router, searches beside the tokens, and a router's choice of host. Everything else is unexplained.
+at a router, searches or audio beside the tokens, and a router's choice of host. Everything else is unexplained.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CAUSES: dict[str, str] = {
     "region": "10 % more than the list: the premium for processing in one region",
     "reasoning_left_out": "reasoning not charged, where it is part of the output",
     "reasoning_twice": "reasoning charged beside an output that holds it already",
-    "searches": "searches and other tools charged on top of the tokens",
+    "extras": "searches or audio, which have prices of their own that a count of tokens does not tell",
     "routing": "OpenRouter lists the cheapest host of a model; the one that answered asks more",
 }
 """Cause → what the claim does. Order is the order in which causes are tried."""
@@ -91,8 +91,8 @@ def _cause(operation: Operation, witness: Witness, claimed: Decimal, computed: D
         for cause, amount in _otherwise(operation, book, prices, rates, usage):
             if is_same(claimed, amount) and not is_same(amount, computed):
                 return cause
-    if said.get("web_searches") and claimed > computed:
-        return "searches"
+    if (said.get("web_searches") or said.get("audio_tokens")) and claimed > computed:
+        return "extras"
     if witness == "billed" and operation.provider == "openrouter" and computed < claimed <= computed * MOST_ROUTED:
         return "routing"
     return None

@@ -51,7 +51,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("region", ("gpt-4o", 1_000, 100), {"provider": "openai"}, "0.00385"),  # $0.0035 × 1.1
     ("reasoning_left_out", ("o3-mini", 1_000, 500), {"provider": "openai", "reasoning_tokens": 400}, "0.00154"),
     ("reasoning_twice", ("o3-mini", 1_000, 500), {"provider": "openai", "reasoning_tokens": 400}, "0.00506"),
-    ("searches", ("gpt-4o", 1_000, 100), {"provider": "openai", "attributes": '{"web_searches":2}'}, "0.0235"),
+    ("extras", ("gpt-4o", 1_000, 100), {"provider": "openai", "attributes": '{"web_searches":2}'}, "0.0235"),
 ]
 
 
