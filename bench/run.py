@@ -23,6 +23,7 @@ BENCHES = (
     "live",
     "panels",
     "regression",
+    "forecast",
     "resource_sampling",
     "bottlenecks",
     "kill",
