@@ -26,6 +26,7 @@ from ralex_core.storage.state_forecasts import KeptForecast
 from ralex_core.zone import zone_of
 
 REMEMBER_S = 60.0
+EMPTY_REMEMBER_S = 2.0
 MAX_PAST = 20
 TOO_LITTLE = (
     "There is too little history to foretell anything: it takes three days with spending, and three earlier points to "
@@ -41,13 +42,14 @@ class Forecasts:
         self._host = host
         self._zone, self._zone_name = zone_of(host.settings)
         self._made = Remembered(host.clock, REMEMBER_S)
+        self._empty = Remembered(host.clock, EMPTY_REMEMBER_S)
 
     def get(self, horizon: Horizon, filters: Filters) -> ForecastView:
         """The forecast of the running period, a minute old at most (the monitor's own, unfiltered: five)."""
         host, own = self._host, not self._host.demo_active and not filters.items()
         made = host.forecasts.latest(horizon) if own else None
-        if made is None:
-            made = self._made.get((host.demo_active, horizon, filters), lambda: self._make(horizon, filters))
+        if made is None or made.projection is None:  # an import may have brought history since
+            made = self._made_now(horizon, filters)
         window = made.window
         now_us = min(max(host.clock.now_us(), window.start_us), window.end_us - 1)
         so_far, billable, priced = spend(host.active_store(), Scope(Window(window.start_us, now_us + 1), filters))
@@ -59,6 +61,15 @@ class Forecasts:
     def forget(self) -> None:
         """Stored operations were amended, or other data is shown."""
         self._made.forget()
+        self._empty.forget()
+
+    def _made_now(self, horizon: Horizon, filters: Filters) -> SpendForecast:
+        """Remembered for a minute; that there is too little history only for seconds."""
+        key = (self._host.demo_active, horizon, filters)
+        made = self._made.get(key, lambda: self._make(horizon, filters))
+        if made.projection is not None:
+            return made
+        return self._empty.get(key, lambda: self._make(horizon, filters))
 
     def _make(self, horizon: Horizon, filters: Filters) -> SpendForecast:
         host = self._host

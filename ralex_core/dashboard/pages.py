@@ -19,6 +19,7 @@ from ralex_core.dashboard.database_page import database_pages
 from ralex_core.dashboard.detail import detail
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.explorer import explorer, read_page
+from ralex_core.dashboard.forecast_page import forecast_pages
 from ralex_core.dashboard.monitor_page import monitor_pages
 from ralex_core.dashboard.overview import drawn
 from ralex_core.dashboard.params import LIST_PARAMS, SCOPE_PARAMS, read_list_request, require_known
@@ -124,6 +125,7 @@ def pages_router(site: Site) -> APIRouter:
     traces_pages(router, site)
     database_pages(router, site)
     books_pages(router, site)
+    forecast_pages(router, site)
     monitor_pages(router, site)
     resources_pages(router, site)
     budgets_pages(router, site, read_form)

@@ -66,6 +66,7 @@ PAGES: tuple[tuple[str, str, str, bool], ...] = (
     ("resources", "Resources", "/resources", True),
     ("database", "Database", "/database", True),
     ("books", "Statement", "/statement", False),
+    ("forecast", "Forecast", "/forecast", False),
     ("welcome", "Connect", "/welcome", False),
     ("monitor", "This monitor", "/monitor", False),
     ("docs", "API", "/docs", False),

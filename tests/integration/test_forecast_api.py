@@ -97,3 +97,17 @@ async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, query: 
     answer = await client.get("/api/v1/costs/forecast", params=query)
     assert answer.status_code == 422
     assert told in answer.json()["error"]["message"]
+
+
+async def test_the_page_draws_what_is_coming_and_says_what_it_may_claim(host: SmallHost, tmp_path: Path) -> None:
+    async with client_of(host, accept="text/html") as client:
+        page = (await client.get("/forecast")).text
+        assert page.count('class="forecast-course"') == 3
+        assert "data-earned" in page and "±15 %: tried at" in page
+        assert "Forecasts made while the server runs" in page
+        assert (await client.get("/forecast?horizon=day")).status_code == 422
+    with small_host(tmp_path) as empty:
+        async with client_of(empty, accept="text/html") as client:
+            page = (await client.get("/forecast")).text
+            assert page.count("There is too little history") == 3
+            assert "forecast-course" not in page

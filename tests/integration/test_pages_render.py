@@ -29,6 +29,7 @@ PLAIN_PAGES = (
     "/resources",
     "/database",
     "/statement",
+    "/forecast",
     "/docs",
     "/nowhere",
 )

@@ -109,3 +109,27 @@ class ForecastView:
     course: list[CourseView]
     account: AccountView | None
     past: list[PastForecastView]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastFigure:
+    """SVG paths in a box of `width` × `height`; `top_usd` is the value of its upper edge. Empty: nothing to draw."""
+
+    width: float
+    height: float
+    spent: str
+    course: str
+    band: str
+    now_x: float
+    naive_y: float | None
+    top_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastCard:
+    """One horizon on a page: its forecast, its drawing, and the words under its axis."""
+
+    title: str
+    ends: str
+    view: ForecastView
+    figure: ForecastFigure
