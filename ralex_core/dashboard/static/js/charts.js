@@ -159,7 +159,7 @@ export class TimeChart {
     return {
       width: Math.max(120, this.host.clientWidth),
       height: Math.max(60, this.host.clientHeight),
-      padding: [8, 8, spec.hideTime ? 6 : 0, 0],
+      padding: [8, 16, spec.hideTime ? 6 : 0, 0],
       legend: { show: false },
       tzDate: (seconds) => zoneDate(seconds, spec.zone),
       scales: {
