@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ralex_core import __version__
-from ralex_core.cli import backup, books, budget, doctor, imports, serve, simulate, status, top
+from ralex_core.cli import backup, books, budget, costs, doctor, imports, serve, simulate, status, top
 from ralex_core.cli.output import say_error
 from ralex_core.errors import RalexError
 
@@ -57,6 +57,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - registered by the decorato
 app.command("serve")(serve.serve)
 app.command("import")(imports.import_logs)
 app.command("status")(status.status)
+app.command("costs")(costs.costs)
 app.command("top")(top.top)
 app.add_typer(budget.commands, name="budget")
 app.command("reconcile")(books.reconcile)

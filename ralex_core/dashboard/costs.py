@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast, get_args
+from typing import Protocol, TypeVar, cast, get_args
 
+from ralex_core.clock import Clock
+from ralex_core.config import Settings
 from ralex_core.dashboard.contexts.costs import (
     CacheView,
     ClaimsView,
@@ -33,7 +35,6 @@ from ralex_core.dashboard.cost_figures import (
     worth_view,
 )
 from ralex_core.dashboard.figures import cost_series, tier_order
-from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.params import MAX_VALUE_LENGTH, Query, View, one_of
 from ralex_core.dashboard.problems import bad_parameter
 from ralex_core.dashboard.questions import Pool, Remembered
@@ -44,8 +45,10 @@ from ralex_core.monitoring.cost_trends import Period
 from ralex_core.monitoring.savings import savings
 from ralex_core.monitoring.value import Valuation, ValueModel, roi, valuation, worth_by, worth_of, worth_over_time
 from ralex_core.monitoring.what_if import By, Move, cheaper_moves
+from ralex_core.pricing.book import PriceBook
 from ralex_core.storage.queries import cost_over_time, drift, totals
 from ralex_core.storage.queries.costs import Losses, losses, spent_by
+from ralex_core.storage.telemetry import Store
 
 PATH = "/costs"
 DIMENSIONS: dict[str, tuple[str, str]] = {
@@ -68,6 +71,24 @@ SHOWN_MOVES = 10
 MAX_ROWS = 200
 
 T = TypeVar("T")
+
+
+class Ledger(Protocol):
+    """What the questions need of the process that asks: a running monitor's `Host` has it."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def book(self) -> PriceBook: ...
+
+    @property
+    def demo_active(self) -> bool: ...
+
+    def active_store(self) -> Store: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +133,7 @@ def read_value_model(query: Query) -> ValueModel | None:
 class Costs:
     """Answers the questions of the page. One per application; safe to use from several threads."""
 
-    def __init__(self, host: Host, pool: Pool) -> None:
+    def __init__(self, host: Ledger, pool: Pool) -> None:
         self._host = host
         self._pool = pool
         self._quick = Remembered(host.clock, REMEMBER_S, entries=128)

@@ -89,6 +89,18 @@ def test_status_is_the_same_before_and_after_the_server_ends(server: Server, tmp
     assert through["llm_operations"] == 7
 
 
+def test_costs_are_the_same_before_and_after_the_server_ends(server: Server, tmp_path: Path) -> None:
+    run(server.home, "import", "aider", aider_log(tmp_path / "log.jsonl", 60))
+    asked = ("costs", "--period", "all", "--by", "operation", "--baseline", "openai/gpt-4o")
+    through = answer(server.home, *asked)
+    total = through["breakdown"]["total"]["worth"]
+    # the same 1,000 to 1,059 tokens in and 100 out: at 2.5 and 10 against 0.15 and 0.6
+    assert (total["calls"], total["same_usage"]) == (60, 60)
+    assert total["roi_ratio"] == pytest.approx(50 / 3)
+    server.stop()
+    assert answer(server.home, *asked) == through
+
+
 def test_a_backup_beside_the_server_restores_elsewhere(server: Server, tmp_path: Path) -> None:
     answer(server.home, "import", "aider", aider_log(tmp_path / "log.jsonl", 9))
     report = answer(server.home, "backup", tmp_path / "b.zip")
