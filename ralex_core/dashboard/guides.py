@@ -52,8 +52,9 @@ def _gateway(base_url: str, needs_token: bool) -> Guide:
         ),
         Step(
             "OpenCode, in opencode.json:",
-            f'{{"provider": {{"openai": {{"options": {{"baseURL": "{openai}"}}}}, '
-            f'"anthropic": {{"options": {{"baseURL": "{anthropic}/v1"}}}}}}}}',
+            '{\n  "provider": {\n'
+            f'    "openai": {{"options": {{"baseURL": "{openai}"}}}},\n'
+            f'    "anthropic": {{"options": {{"baseURL": "{anthropic}/v1"}}}}\n  }}\n}}',
             "json",
         ),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -32,6 +32,16 @@ class Held(NamedTuple):
     reservation: Reservation
     model: str | None
     stepped_down: bool
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the caller is told of it beside the answer."""
+        found: list[tuple[bytes, bytes]] = []
+        if self.stepped_down and self.model is not None:
+            found.append((b"x-ralex-stepped-down-to", _header_text(self.model)))
+        if self.reservation.warnings:
+            found.append((b"x-ralex-budget-warning", _header_text(" ".join(self.reservation.warnings))))
+        return found
 
 
 class Gate:
@@ -137,10 +147,9 @@ def with_attribute(operation: Operation, name: str, value: str) -> Operation:
     return operation._replace(attributes=f'{text[:-1]}{comma}"{name}":"{value}"}}')
 
 
-def warnings_header(warnings: Sequence[str]) -> bytes:
-    """Warnings of soft limits as the value of a header."""
-    text = " ".join(warnings)[:500]
-    return "".join(character if " " <= character <= "~" else "?" for character in text).encode("ascii")
+def _header_text(text: str) -> bytes:
+    """A text as the value of a header."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text[:500]).encode("ascii")
 
 
 def _refusal(error: BudgetExceeded) -> Refusal:

@@ -12,9 +12,8 @@ from starlette.types import Receive, Scope, Send
 from ralex_core.collection import ids
 from ralex_core.collection.gateway.answers import Refusal, error_body
 from ralex_core.collection.gateway.connection import UpstreamConnection, UpstreamProblem
-from ralex_core.collection.gateway.gate import Held, warnings_header
+from ralex_core.collection.gateway.gate import Held
 from ralex_core.collection.gateway.headers import (
-    KEY_HEADERS,
     Passed,
     answer_headers,
     attempt_of,
@@ -22,9 +21,10 @@ from ralex_core.collection.gateway.headers import (
     said_of_caller,
     sorted_out,
 )
+from ralex_core.collection.gateway.keys import label_of, with_key
 from ralex_core.collection.gateway.pool import UpstreamPool
 from ralex_core.collection.gateway.reading import BodyReader, EventReader, Unpacked, WithoutAddedUsage
-from ralex_core.collection.gateway.records import CallRecord, key_label, operation_of
+from ralex_core.collection.gateway.records import CallRecord, operation_of
 from ralex_core.collection.gateway.request import asking_usage, read_facts, with_model
 from ralex_core.collection.gateway.routes import Route, Target
 from ralex_core.collection.request_body import BodyProblem
@@ -39,7 +39,10 @@ METHODS = frozenset({"GET", "POST", "DELETE"})
 WATCH_AFTER_S = 0.02
 """How long an answer may take before the caller is watched for going away; nearly none of a model is quicker."""
 _TROUBLE_STATUS = {"unreachable": 502, "timeout": 504, "closed": 502, "bad_answer": 502}
-_GONE = UpstreamProblem("client_gone", "The caller went away.")
+
+
+def _gone() -> UpstreamProblem:
+    return UpstreamProblem("client_gone", "The caller went away.")
 
 
 class Passage:
@@ -54,6 +57,7 @@ class Passage:
         "_gateway",
         "_held",
         "_held_room",
+        "_is_gone",
         "_is_over",
         "_loop",
         "_receive",
@@ -78,7 +82,7 @@ class Passage:
         self._extra: list[tuple[bytes, bytes]] = []
         self._connection: UpstreamConnection | None = None
         self._watcher: asyncio.TimerHandle | asyncio.Task[None] | None = None
-        self._started = self._is_over = False
+        self._started = self._is_over = self._is_gone = False
         self.record: CallRecord | None = None
 
     async def run(self) -> None:
@@ -124,10 +128,10 @@ class Passage:
             self._extra = [(b"traceparent", passed.own[b"traceparent"])]
         await self._read_body(passed)
         if token_is_key:
-            passed = _with_key(passed, target)
+            passed = with_key(passed, target)
         record = self.record
         if record is not None:
-            self._note_key(record, passed)
+            record.key = label_of(passed.own)
             if not passed.encoded:
                 record.facts = read_facts(self._body, route.call.limit_fields)
             self._hold(record)
@@ -166,7 +170,7 @@ class Passage:
             while more:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    raise _GONE
+                    raise _gone()
                 part = message.get("body", b"")
                 gateway.bodies.take(len(part))
                 self._held += len(part)
@@ -177,14 +181,6 @@ class Passage:
         except BodyProblem as problem:
             raise Refusal(problem.status, "busy", str(problem)) from None
         self._body = parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _note_key(self, record: CallRecord, passed: Passed) -> None:
-        own = passed.own
-        for name in KEY_HEADERS:
-            value = own.get(name)
-            if value:
-                record.key = key_label(value.partition(b" ")[2].strip() if name == b"authorization" else value)
-                return
 
     def _ask_usage(self, record: CallRecord, target: Target) -> None:
         """Ask for the usage of a chat stream whose caller did not say whether they want it."""
@@ -214,17 +210,20 @@ class Passage:
         body = self._body if self._edited is None else self._edited
         if self._asked_usage:  # what is taken out again cannot be compressed
             passed = passed._replace(accept_encoding=b"identity")
-        connection = await self._answered(pool, self._message(target, path, passed, body))
+        connection: UpstreamConnection | None = await self._answered(pool, self._message(target, path, passed, body))
         try:
             if self._asked_usage and connection.status in (400, 422):
-                connection = await self._unedited(pool, target, path, passed, connection)
+                refused, connection = connection, None
+                connection = await self._unedited(pool, target, path, passed, refused)
             await self._hand_back(connection)
         except BaseException:
-            connection.reusable = False
+            if connection is not None:
+                connection.reusable = False
             raise
         finally:
             self._stop_watching()
-            pool.give_back(connection)
+            if connection is not None:
+                pool.give_back(connection)
             self._connection = None
 
     def _message(self, target: Target, path: bytes, passed: Passed, body: bytes) -> bytes:
@@ -242,6 +241,8 @@ class Passage:
             self._connection = connection
             reused = connection.requests > 0
             try:
+                if self._is_gone:
+                    raise _gone()
                 connection.send(message)
                 if self.record is not None:
                     self.record.never_sent = False
@@ -263,9 +264,11 @@ class Passage:
         self, pool: UpstreamPool, target: Target, path: bytes, passed: Passed, refused: UpstreamConnection
     ) -> UpstreamConnection:
         """The answer to the request as the caller sent it, when the upstream may have stumbled over our edit."""
-        while await refused.read():
-            pass
-        pool.give_back(refused)
+        try:
+            while await refused.read():
+                pass
+        finally:
+            pool.give_back(refused)
         held = self._held_room
         self._edited = with_model(self._body, held.model) if held and held.stepped_down and held.model else None
         self._asked_usage = False
@@ -285,7 +288,10 @@ class Passage:
         streamed = kinds.get(b"content-type", b"")[:17].lower() == b"text/event-stream"
         if record is not None:
             self._note_answer(record, connection.status, kinds, streamed)
-            self._extra = [(b"x-ralex-operation-id", record.operation_id.encode("ascii")), *self._own_headers()]
+            self._extra = [
+                (b"x-ralex-operation-id", record.operation_id.encode("ascii")),
+                *([] if self._held_room is None else self._held_room.headers),
+            ]
         added = None
         if streamed and self._asked_usage and b"content-encoding" not in kinds:
             added = WithoutAddedUsage()
@@ -308,18 +314,6 @@ class Passage:
                 self._look(reader, data, connection)
             if is_last:
                 return
-
-    def _own_headers(self) -> list[tuple[bytes, bytes]]:
-        """What the gateway has to say of a call beside the answer."""
-        held = self._held_room
-        if held is None:
-            return []
-        found: list[tuple[bytes, bytes]] = []
-        if held.stepped_down and held.model is not None:
-            found.append((b"x-ralex-stepped-down-to", warnings_header([held.model])))
-        if held.reservation.warnings:
-            found.append((b"x-ralex-budget-warning", warnings_header(held.reservation.warnings)))
-        return found
 
     def _note_answer(self, record: CallRecord, status: int, kinds: dict[bytes, bytes], streamed: bool) -> None:
         record.http_status = status
@@ -357,8 +351,9 @@ class Passage:
     async def _until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._is_gone = True
         if self._connection is not None and not self._is_over:
-            self._connection.fail(_GONE)
+            self._connection.fail(_gone())
 
     def _stop_watching(self) -> None:
         if self._watcher is not None:
@@ -412,22 +407,6 @@ class Passage:
             logger.exception("What was held for a call could not be settled; it counts when it expires")
             self._gateway.metrics.add("gateway_failures_total")
             return None
-
-
-def _with_key(passed: Passed, target: Target) -> Passed:
-    """The provider's key in the place of the monitor's token, which never leaves. Raises `Refusal` without one."""
-    if target.api_key is None:
-        raise Refusal(
-            401,
-            "no_provider_key",
-            f"The monitor's token came in place of a provider's key, and none is set for {target.name}: "
-            "set upstreams.….api_key, or send the provider's key and the token in X-Ralex-Token.",
-        )
-    key = target.api_key.encode("ascii", "ignore")
-    pair = (b"x-api-key", key) if target.flavour == "anthropic" else (b"authorization", b"Bearer " + key)
-    kept = [header for header in passed.upstream if header[0] not in KEY_HEADERS]
-    own = {name: value for name, value in passed.own.items() if name not in KEY_HEADERS}
-    return passed._replace(upstream=[*kept, pair], own={**own, pair[0]: pair[1]})
 
 
 def _too_large(limit: int) -> Refusal:
