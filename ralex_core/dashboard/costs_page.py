@@ -22,6 +22,7 @@ from ralex_core.dashboard.contexts.costs import (
 )
 from ralex_core.dashboard.contexts.frame import Choice
 from ralex_core.dashboard.costs import DIMENSIONS, PATH, VALUE_MODELS, Asked, Costs, read_asked
+from ralex_core.dashboard.forecast_page import forecast_cards
 from ralex_core.dashboard.params import SCOPE_PARAMS, href, require_known
 from ralex_core.dashboard.questions import Pool
 from ralex_core.dashboard.site import Site, query_of
@@ -231,7 +232,11 @@ def costs_pages(router: APIRouter, site: Site) -> None:
             "costs.html",
             page="costs",
             title="Costs",
-            context={"costs": shown, "value_help": VALUE_HELP},
+            context={
+                "costs": shown,
+                "value_help": VALUE_HELP,
+                "forecasts": [] if shown.empty else forecast_cards(site, asked.view.filters),
+            },
             boot={"costs": _drawn(shown)},
             view=asked.view,
             extra=asked.pairs(),

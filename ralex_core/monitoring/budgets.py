@@ -14,7 +14,7 @@ from ralex_core.budgeting.guard import BudgetLevel
 from ralex_core.budgeting.periods import past_windows, rolling_step_us, typical_length_us
 from ralex_core.config import Settings
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Filters, Scope, Window
-from ralex_core.monitoring.projection import Projection, project
+from ralex_core.monitoring.projection import Projection, Projector
 from ralex_core.monitoring.what_if import MAX_MOVES, Move, cheaper_moves
 from ralex_core.pricing.book import PriceBook
 from ralex_core.storage.queries import extent
@@ -119,6 +119,7 @@ class Budgeting:
         self._now_us = now_us
         self._zone = zone
         self._levels = {level.budget.id: level for level in levels}
+        self._projector = Projector()  # the way to the end takes a projection for each of its points
 
     def status(self, budget: Budget, *, whole_fan: bool = False) -> BudgetStatus:
         """How a budget stands. `whole_fan`: give the way to the end even where the limit is out of reach."""
@@ -264,7 +265,7 @@ class Budgeting:
         if filters is None:
             return None
         zone = budget.zone(self._zone)
-        return project(self._store, filters, Window(window.start_us, end_us), self._now_us, zone)
+        return self._projector.project(self._store, filters, Window(window.start_us, end_us), self._now_us, zone)
 
     def _fan(self, budget: Budget, window: Window, projection: Projection) -> list[FanPoint]:
         """The way from now to the end; sums only grow, so no point is below the one before it."""
