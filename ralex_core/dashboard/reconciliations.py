@@ -96,7 +96,9 @@ def findings_within(shown: ReconciliationsView, window: Window) -> list[FindingV
     low, high = to_iso(window.start_us) or "", to_iso(window.end_us) or ""
     found = [] if shown.latest is None else shown.latest.findings
     inside = [one for one in found if low <= one.start_at < high]
-    return sorted(inside, key=lambda one: (one.state != "unexplained", one.model != "", one.start_at))
+    return sorted(
+        inside, key=lambda one: (one.state != "unexplained", one.source != "key", one.model != "", one.start_at)
+    )
 
 
 def bill_sentence(site: Site, operation: Operation) -> str | None:

@@ -280,6 +280,36 @@ def test_trap_14_one_call_seen_through_several_doors_counts_once(ledger: Ledger)
     assert (total.calls, total.cost_usd) == (2, D("0.009"))
 
 
+def test_trap_14_the_gateway_and_the_client_tell_of_one_call(ledger: Ledger) -> None:
+    """The client's SDK counts the tokens, the gateway reads the bill, OpenRouter exports a span: one generation."""
+    routed: dict[str, Any] = {"provider": "openrouter", "provider_request_id": "gen-1"}
+    sdk = ledger.take(call("openai/gpt-4o", 1_000, 100, door="sdk", service="app", started_at=NOON, **routed))
+    gateway = call(
+        "openai/gpt-4o", 1_000, 100, door="gateway", started_at=NOON + 40_000, billed_usd=D("0.0042"), **routed
+    )
+    gateway = ledger.take(gateway)
+    ledger.take(call("openai/gpt-4o", 1_000, 100, door="otlp", source="broadcast", started_at=NOON, **routed))
+    ledger.data.writer.flush()
+    ledger.data.writer.flush()
+    total = ledger.statement().total
+    assert (total.calls, total.cost_usd, total.basis_billed) == (1, D("0.0042"), 1)
+    aside = operation(ledger.data.store, sdk.operation_id)
+    assert aside is not None
+    assert (aside.kind, aside.cost_usd) == ("task", None)  # still there to be looked at
+    assert json.loads(aside.attributes or "{}")["counted.by"] == gateway.operation_id
+
+
+def test_trap_14_one_id_for_every_answer_joins_nothing(ledger: Ledger) -> None:
+    """Some servers call every answer the same. Other tokens, another hour or the same door: another call."""
+    constant: dict[str, Any] = {"provider": "openai", "provider_request_id": "chatcmpl-0"}
+    ledger.take(call("gpt-4o", 1_000, 100, door="sdk", started_at=NOON, **constant))
+    ledger.take(call("gpt-4o", 1_000, 100, door="sdk", started_at=NOON + 1, **constant))
+    ledger.take(call("gpt-4o", 2_000, 100, door="otlp", started_at=NOON, **constant))
+    ledger.take(call("gpt-4o", 1_000, 100, door="otlp", started_at=NOON + 3_600_000_000, **constant))
+    ledger.data.writer.flush()
+    assert ledger.statement().total.calls == 4
+
+
 def test_trap_15_the_price_is_that_of_the_call_not_of_the_calculation(ledger: Ledger) -> None:
     may = ledger.take(call("o3", 1_000, 100, provider="openai", started_at=at("2025-05-01")))
     july = ledger.take(call("o3", 1_000, 100, provider="openai", started_at=at("2025-07-01"), reported_usd=D("0.014")))

@@ -74,19 +74,23 @@ def explain(theirs: Decimal, theirs_calls: int | None, ours: RoutedSums, *, is_o
         return "explained", f"bills of ${ours.quarantined_usd.normalize():f} are in quarantine here"
     reasons: list[str] = []
     if theirs_calls is not None and theirs_calls > ours.calls:
-        reasons.append(f"OpenRouter counts {theirs_calls - ours.calls} calls more than came past the monitor")
+        reasons.append(f"OpenRouter counts {_calls(theirs_calls - ours.calls)} more than came past the monitor")
     if theirs_calls is not None and theirs_calls < ours.calls:
-        reasons.append(f"{ours.calls - theirs_calls} calls here are not in this account's activity")
+        reasons.append(f"{_calls(ours.calls - theirs_calls)} here, but not in this account's activity")
     if ours.unknown_calls and apart > 0:
-        reasons.append(f"the cost of {ours.unknown_calls} calls here is not known yet")
+        reasons.append(f"the cost of {_calls(ours.unknown_calls)} here is not known yet")
     if ours.unbilled_calls and abs(apart) <= ours.unbilled_usd * 3:
         reasons.append(
-            f"{ours.unbilled_calls} calls (${ours.unbilled_usd.normalize():f}) are priced by the book until their bill "
-            "is looked up"
+            f"{_calls(ours.unbilled_calls)} (${ours.unbilled_usd.normalize():f}) priced by the book until the bill is "
+            "looked up"
         )
     if not is_over and theirs_calls is not None:
         reasons.append("the UTC day is not over, and OpenRouter's activity comes late")
     return ("explained", "; ".join(reasons)) if reasons else ("unexplained", "unexplained")
+
+
+def _calls(number: int) -> str:
+    return f"{number} call{'' if number == 1 else 's'}"
 
 
 def utc_day(day: date) -> Window:

@@ -302,7 +302,7 @@ def test_activity_is_compared_day_by_day_and_model_by_model(desk: Desk) -> None:
     assert (grok.theirs_calls, grok.ours_calls, grok.state) == (1, 0, "explained")
     whole = found["activity", "2026-03-03", ""]
     assert (whole.difference_usd, whole.state) == (D("0.25"), "explained")
-    assert "1 calls more than came past the monitor" in whole.explanation
+    assert "1 call more than came past the monitor" in whole.explanation
 
 
 @pytest.mark.parametrize(
