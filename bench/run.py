@@ -22,6 +22,7 @@ BENCHES = (
     "overview",
     "live",
     "panels",
+    "costs",
     "regression",
     "forecast",
     "resource_sampling",

@@ -69,8 +69,13 @@ class Totals:
 
     @property
     def efficiency_ratio(self) -> float | None:
-        """Baseline cost of successful operations ÷ actual cost of all; None when nothing was paid."""
-        return float(self.baseline_success_usd / self.cost_usd) if self.cost_usd else None
+        """Same-usage baseline cost of successful operations ÷ actual cost of all.
+
+        None when nothing was paid, or something succeeded and the baseline cost of none of it is known.
+        """
+        if not self.cost_usd or (self.successes and not self.baseline_success_usd):
+            return None
+        return float(self.baseline_success_usd / self.cost_usd)
 
     @property
     def error_ratio(self) -> float | None:
