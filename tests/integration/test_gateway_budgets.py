@@ -70,9 +70,8 @@ def test_a_call_is_settled_at_its_cost_and_what_has_no_room_is_refused_or_steps_
     shared.provider.say(used(1000, 9700))
     first = shared.post(CHAT, ask("dear-model"), shop)
     assert first.status == 200
-    assert level(shared) == (Decimal("0.99"), Decimal(0))
     assert shared.recorded(first).cost_usd == Decimal("0.99")
-    assert level(shared) == (Decimal("0.99"), Decimal(0))  # committed, and counted once
+    assert level(shared) == (Decimal("0.99"), Decimal(0))  # settled and committed, and counted once
 
     # a cheaper model has room: at most about 1,100 in at 1 and 100 out at 2
     shared.provider.say(used(10, 10)._replace(body=chat(CHAT_USAGE, model="cheap-model")))
@@ -110,7 +109,8 @@ def test_what_the_provider_refuses_is_free_again_and_what_stays_unknown_counts_a
     shop = {"X-Ralex-Project": "shop"}
     before, _ = level(shared)
     shared.provider.say(openai_error(429, "rate_limit_error"))
-    assert shared.post(CHAT, ask("dear-model"), shop).status == 429
+    refused = shared.post(CHAT, ask("dear-model"), shop)
+    assert shared.recorded(refused).http_status == 429
     assert level(shared) == (before, Decimal(0))
     shared.provider.say(Raw([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]))
     answer = shared.post(CHAT, ask("cheap-model"), shop)
@@ -135,9 +135,9 @@ def test_callers_at_once_never_pass_a_limit(shared: Front) -> None:
         passed = [answer for answer in answers if answer.status == 200]
         assert {answer.status for answer in answers} <= {200, 402}
         assert passed
+        costs = [shared.recorded(answer).cost_usd for answer in passed]
         (found,) = shared.host.budgets.guard.levels()
         assert found.spent_usd <= Decimal("0.05") and found.reserved_usd == 0
-        costs = [shared.recorded(answer).cost_usd for answer in passed]
         assert sum(cost for cost in costs if cost is not None) == found.spent_usd
     finally:
         shared.host.budgets.delete(made.id)
