@@ -45,6 +45,7 @@ def test_several_gzip_members_are_one_body() -> None:
         gzip.compress(b"good") + b"trailing",
         gzip.compress(b"good")[:-8] + b"\x00" * 8,
     ],
+    ids=["cut at the end", "cut in the head", "text", "zlib", "something behind it", "a wrong checksum"],
 )
 def test_what_is_not_whole_gzip_is_400(body: bytes) -> None:
     with pytest.raises(BodyProblem) as problem:
