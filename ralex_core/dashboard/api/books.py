@@ -71,7 +71,12 @@ def books_router(site: Site) -> APIRouter:
         require_known(query, STATEMENT_PARAMS)
         return answer(statement_of(site, read_period(site, query)))
 
-    @router.get("/costs/statement.csv", openapi_extra={"parameters": PERIOD_PARAMETERS})
+    @router.get(
+        "/costs/statement.csv",
+        response_class=Response,
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+        openapi_extra={"parameters": PERIOD_PARAMETERS},
+    )
     def as_csv(request: Request) -> Response:
         """The same as CSV: a row per model, a row per day, and the total."""
         query = query_of(request)

@@ -102,6 +102,7 @@ def complete(description: dict[str, Any]) -> None:
     for item in cast("dict[str, dict[str, Any]]", description["paths"]).values():
         for route in item.values():
             shape = route.pop(_SHAPE, None)
+            route["responses"].pop("422", None)  # the framework's shape of it, in which none of our routes answers
             if shape is None:
                 continue
             responses: dict[str, Any] = {route.pop(_STATUS): _response("What was asked for.", schemas[shape])}

@@ -11,7 +11,13 @@ _BODY: dict[str, Any] = {
     "content": {"application/json": {"schema": {"type": "object"}}},
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "What the provider answered, as it came; a stream in the pieces it came in."},
+    200: {
+        "description": "What the provider answered, as it came; a stream in the pieces it came in.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    },
     401: {"description": "The monitor's token is missing, or no provider's key is set for it."},
     402: {"description": "A budget has no room for the call; shaped as the provider's own errors are."},
     404: {"description": "There is no such upstream."},
