@@ -70,7 +70,7 @@ class SecondDecoder:
             now = time.monotonic()
             self._busy_s = self._busy_s * math.exp(self._measured_at - now) + seconds
             self._measured_at = now
-            if self._busy_s < BUSY_SHARE or self._starting or self._closed or now < self._not_before:
+            if self._busy_s < BUSY_SHARE or self._starting or self._process or self._closed or now < self._not_before:
                 return
             self._starting = True
         threading.Thread(target=self.start, name="second-decoder", daemon=True).start()

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import webbrowser
 from types import FrameType
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 BACKLOG = 2048
+SWITCH_INTERVAL_S = 0.001
+"""How long a thread may hold the interpreter lock while another waits for it. A commit gives the lock back and wants it
+again several times; at Python's own 5 ms it waited for the decoders longer than it worked."""
 SHUTDOWN_S = 5
 """Requests that are still running get this long to finish."""
 
@@ -98,6 +102,7 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
         )
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         _settle_memory()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         undo.callback(gc.unfreeze)  # else what is in a cycle is never freed, and DuckDB reports it as leaked at the end
         print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
         if open_browser and _has_display():

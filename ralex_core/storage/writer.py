@@ -24,7 +24,7 @@ CommitListener = Callable[[Sequence[Operation]], None]
 MAX_BATCH = 8192
 """Operations per commit: more gains nothing and delays the first acknowledgement."""
 GATHER_OPERATIONS = 2048
-GATHER_S = 0.05
+GATHER_S = 0.1
 """A commit of fewer operations waits this long at most for those that are announced (see `BatchWriter.expecting`)."""
 MINUTES_INTERVAL_S = 1.0
 COARSE_INTERVAL_S = 30.0
