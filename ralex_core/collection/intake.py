@@ -45,9 +45,6 @@ class Intake:
         Raises:
             IntakeFull: nothing was taken; send again after `retry_after_s`.
         """
-        return self.submit_prepared(self._prepare(operations, redacted=redacted))
-
-    def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
-        """Queue operations that went through a `Preparation` of the same settings; else as `submit`."""
+        operations = self._prepare(operations, redacted=redacted)
         self._metrics.add("intake_operations_total", len(operations))
         return self._writer.submit(operations if self._names is None else self._names(operations))

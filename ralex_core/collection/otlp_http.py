@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -27,7 +26,6 @@ from ralex_core.collection.request_body import (
     decompressed,
     read_body,
 )
-from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.config import Settings
 from ralex_core.errors import IntakeFull, RalexError
 from ralex_core.model.operation import Operation
@@ -52,8 +50,6 @@ class TakesOperations(Protocol):
     """The part of the intake the door needs (see `collection.intake.Intake`)."""
 
     def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]: ...
-
-    def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
 
     def expecting(self) -> Coming: ...
 
@@ -123,16 +119,15 @@ def otlp_router(
     settings: Settings,
     metrics: SelfMetrics,
     get_store: Callable[[], Store] | None = None,
-    second: SecondDecoder | None = None,
 ) -> APIRouter:
     """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request.
 
     `get_store` gives the store the intake writes to; without it there is no door for metrics, which have to be
-    compared with what was counted before. `second` decodes spans while much comes in.
+    compared with what was counted before.
     """
     router = APIRouter(tags=["OTLP"])
     reading = _Reading(settings)
-    traces = _Door(TRACES, reading, get_intake, settings, metrics, second)
+    traces = _Door(TRACES, reading, get_intake, settings, metrics)
     logs = _Door(LOGS, reading, get_intake, settings, metrics)
 
     async def export_traces(request: Request) -> Response:
@@ -200,10 +195,8 @@ class _Door:
         get_intake: Callable[[], TakesOperations],
         settings: Settings,
         metrics: SelfMetrics,
-        second: SecondDecoder | None = None,
     ) -> None:
         self._signal = signal
-        self._second = second
         self._reading = reading
         self._get_intake = get_intake
         self._metrics = metrics
@@ -257,22 +250,8 @@ class _Door:
     ) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
         with expected:
-            return self._decode_and_submit(intake, body, content_type, encoding)
-
-    def _decode_and_submit(
-        self, intake: TakesOperations, body: bytes, content_type: str, encoding: str
-    ) -> tuple[Decoded, Future[WriteResult]]:
-        second = self._second
-        if second is not None:
-            decoded = second.decoded(body, json=content_type == JSON, encoding=encoding)
-            if decoded is not None:
-                return decoded, intake.submit_prepared(decoded.operations)
-        started = time.monotonic()
-        decoded = self._decoded(body, content_type, encoding)
-        future = intake.submit(decoded.operations, redacted=decoded.redacted)
-        if second is not None:
-            second.took(time.monotonic() - started)
-        return decoded, future
+            decoded = self._decoded(body, content_type, encoding)
+            return decoded, intake.submit(decoded.operations, redacted=decoded.redacted)
 
     def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
         content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)

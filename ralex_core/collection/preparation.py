@@ -1,4 +1,4 @@
-"""From what a door read to what is stored: redacted and priced. Pure, so that it can be done in any process."""
+"""From what a door read to what is stored: redacted and priced."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from ralex_core.collection.gateway.gate import Gate
 from ralex_core.collection.gateway.recorder import GatewayRecorder
 from ralex_core.collection.gateway.routes import PREFIX
 from ralex_core.collection.otlp_http import otlp_router
-from ralex_core.collection.second_decoder import SecondDecoder
 from ralex_core.dashboard.api.books import books_router
 from ralex_core.dashboard.api.budgets import budgets_router
 from ralex_core.dashboard.api.costs import costs_router
@@ -76,7 +75,6 @@ def create_app(runtime: Host) -> FastAPI:
         ConfigError: it would be reachable from other machines without a token.
     """
     site = Site(runtime)
-    second = SecondDecoder(runtime.settings, runtime.book, runtime.metrics)
     gateway = site.gateway = make_gateway(runtime)
     app = DescribedApi(
         title="Ralex Monitor",
@@ -84,7 +82,7 @@ def create_app(runtime: Host) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(site, second, gateway),
+        lifespan=_lifespan(site, gateway),
         license_info={"name": "Apache-2.0"},
     )
     # the door's routes come before the table's: a POST to /operations is the door
@@ -97,7 +95,7 @@ def create_app(runtime: Host) -> FastAPI:
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)
     app.include_router(
-        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store, second)
+        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
     )
     app.include_router(gateway_router())
     app.include_router(probes_router(site))
@@ -138,9 +136,7 @@ class HeadAsGet:
             scope["route"] = asked.get("route")  # for those outside that count by route
 
 
-def _lifespan(
-    site: Site, second: SecondDecoder, gateway: Gateway
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(site: Site, gateway: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         hub = site.host.hub
@@ -159,7 +155,6 @@ def _lifespan(
             await hub.stop()
             await warming
             await asyncio.to_thread(site.close)
-            await asyncio.to_thread(second.close)
 
     return lifespan
 

@@ -55,9 +55,6 @@ class MemoryIntake:
         future.set_result(WriteResult(inserted, replaced, len(operations) - inserted - replaced))
         return future
 
-    def submit_prepared(self, operations: Sequence[Operation]) -> Future[WriteResult]:
-        return self.submit(operations)
-
     def expecting(self) -> AbstractContextManager[object]:
         return nullcontext()
 
