@@ -1,4 +1,4 @@
-"""`ralex-monitor costs`: what work cost and was worth, and what would have cost less."""
+"""`ralex-monitor costs`: what work cost and was worth, what would have cost less, and what it will have cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ralex_core.cli.options import HomeOption, JsonOption
 from ralex_core.cli.output import console, print_json
 
 if TYPE_CHECKING:
+    from ralex_core.cli.remote import RunningServer
     from ralex_core.clock import Clock
     from ralex_core.config import Settings
     from ralex_core.pricing.book import PriceBook
@@ -42,7 +43,8 @@ def costs(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what work cost and was worth, what was paid for nothing, and what would have cost less."""
+    """Show what work cost and was worth, what was paid for nothing, what would have cost less, and what the running
+    day, week and month will have cost."""
     del home
     from urllib.parse import urlencode
 
@@ -61,11 +63,25 @@ def costs(
     query = [(name, text) for name, text in chosen.items() if text is not None]
     settings = load_settings()
     server = running_server(settings)
-    found = _stored(settings, query) if server is None else server.get(f"/api/v1/costs/report?{urlencode(query)}")
+    found = _stored(settings, query) if server is None else _served(server, urlencode(query))
     if json:
         print_json(found)
     else:
         _show(found)
+
+
+def _served(server: RunningServer, query: str) -> Any:
+    from ralex_core.monitoring.spend_forecast import HORIZONS
+
+    found = server.get(f"/api/v1/costs/report?{query}")
+    return _with_forecasts(found, [server.get(f"/api/v1/costs/forecast?horizon={horizon}") for horizon in HORIZONS])
+
+
+def _with_forecasts(found: dict[str, Any], forecasts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The report with forecasts. What became of earlier ones is a running server's to tell, so it is in neither."""
+    kept_by_server = ("account", "past")
+    told = [{name: value for name, value in one.items() if name not in kept_by_server} for one in forecasts]
+    return {**found, "forecasts": told}
 
 
 @dataclass(frozen=True)
@@ -93,9 +109,11 @@ def _stored(settings: Settings, query: list[tuple[str, str]]) -> Any:
 
     from ralex_core.clock import SystemClock
     from ralex_core.dashboard.costs import MAX_ROWS, SHOWN_ROWS, Costs, read_asked
+    from ralex_core.dashboard.forecasts import stored_forecast
     from ralex_core.dashboard.params import read_limit, read_view
     from ralex_core.dashboard.questions import Pool
     from ralex_core.errors import ConfigError
+    from ralex_core.monitoring.spend_forecast import HORIZONS
     from ralex_core.pricing.book import PriceBook
     from ralex_core.render import to_json
     from ralex_core.storage.duckdb_store import DuckDBStore
@@ -106,21 +124,29 @@ def _stored(settings: Settings, query: list[tuple[str, str]]) -> Any:
         raise ConfigError(f"Nothing is stored in {settings.home} yet. Import a log first: ralex-monitor import")
     clock = SystemClock()
     with closing(DuckDBStore(settings.telemetry_path)) as store, closing(Pool()) as pool:
-        zone, _ = zone_of(settings)
-        view = read_view(query, now_us=clock.now_us(), zone=zone, extent=lambda: extent(store))
+        now_us, (zone, zone_name) = clock.now_us(), zone_of(settings)
+        view = read_view(query, now_us=now_us, zone=zone, extent=lambda: extent(store))
         panels = Costs(_File(settings, clock, PriceBook(settings), store), pool)
         report = panels.report(read_asked(view, query), read_limit(query, SHOWN_ROWS, MAX_ROWS))
-        return json.loads(to_json(report))
+        forecasts = [stored_forecast(store, horizon, now_us, zone, zone_name) for horizon in HORIZONS]
+        return _with_forecasts(json.loads(to_json(report)), json.loads(to_json(forecasts)))
 
 
 def _show(found: dict[str, Any]) -> None:
+    out, worth = console(), found["breakdown"]["total"]["worth"]
+    out.print(f"{found['roi']['proof']['sentence']}")
+    if worth["calls"]:
+        _show_report(found)
+    else:
+        out.print(f"No call to a model in this range ({found['range_label'].lower()}).")
+    out.print()
+    _show_forecasts(found["forecasts"])
+
+
+def _show_report(found: dict[str, Any]) -> None:
     from ralex_core.render import count, percent, usd
 
     out, worth = console(), found["breakdown"]["total"]["worth"]
-    out.print(f"{found['roi']['proof']['sentence']}")
-    if not worth["calls"]:
-        out.print(f"No call to a model in this range ({found['range_label'].lower()}).")
-        return
     out.print(
         f"{found['range_label']}: {usd(worth['cost_usd'])} for {count(worth['calls'])} calls, "
         f"{percent(worth['coverage_ratio'])} of known cost; {usd(worth['cost_per_success_usd'])} per success; "
@@ -186,3 +212,22 @@ def _roi(found: dict[str, Any]) -> Any:
             count(row["sessions"]),
         )
     return table
+
+
+def _show_forecasts(forecasts: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from ralex_core.render import usd
+
+    out, table = console(), Table(box=None, pad_edge=False)
+    for title in ("Running", "So far", "By its end", "95 % from", "to", "±15 %"):
+        table.add_column(title, justify="left" if title == "Running" else "right", no_wrap=True)
+    for one in forecasts:
+        money = (one["so_far_usd"], one["mean_usd"], one["low_usd"], one["high_usd"])
+        table.add_row(one["horizon"], *map(usd, money), "claimed" if one["claims_15"] else "—")
+    out.print(table)
+    claims: dict[str, list[str]] = {}
+    for one in forecasts:
+        claims.setdefault(one["claim"], []).append(one["horizon"].capitalize())
+    for claim, horizons in claims.items():
+        out.print(claim if len(claims) == 1 else f"{', '.join(horizons)}: {claim}")

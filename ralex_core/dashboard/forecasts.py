@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import tzinfo
 from decimal import Decimal
 
 from ralex_core.dashboard.contexts.forecast import (
@@ -23,6 +24,7 @@ from ralex_core.stats.forecast import CLOSE_SHARE, FEWEST_ORIGINS, Backtest
 from ralex_core.stats.remainder import Trial
 from ralex_core.storage.queries import spend
 from ralex_core.storage.state_forecasts import KeptForecast
+from ralex_core.storage.telemetry import Store
 from ralex_core.zone import zone_of
 
 REMEMBER_S = 60.0
@@ -50,12 +52,7 @@ class Forecasts:
         made = host.forecasts.latest(horizon) if own else None
         if made is None or made.projection is None:  # an import may have brought history since
             made = self._made_now(horizon, filters)
-        window = made.window
-        now_us = min(max(host.clock.now_us(), window.start_us), window.end_us - 1)
-        so_far, billable, priced = spend(host.active_store(), Scope(Window(window.start_us, now_us + 1), filters))
-        view = forecast_view(made, self._zone_name, priced / billable if billable else None)
-        if made.projection is None:
-            view = dataclasses.replace(view, so_far_usd=so_far)
+        view = view_now(host.active_store(), made, filters, host.clock.now_us(), self._zone_name)
         return self._with_account(view, horizon) if own else view
 
     def forget(self) -> None:
@@ -83,6 +80,21 @@ class Forecasts:
             account=AccountView(**{field.name: getattr(account, field.name) for field in dataclasses.fields(account)}),
             past=[past for made in judged[:MAX_PAST] if (past := _past(made)) is not None],
         )
+
+
+def stored_forecast(store: Store, horizon: Horizon, now_us: int, zone: tzinfo, zone_name: str) -> ForecastView:
+    """The forecast of everything in a store, without an account of earlier ones."""
+    made = spend_forecast(store, Filters(), horizon, now_us, zone)
+    return view_now(store, made, Filters(), now_us, zone_name)
+
+
+def view_now(store: Store, made: SpendForecast, filters: Filters, now_us: int, zone_name: str) -> ForecastView:
+    """A forecast with what its period has cost up to now and how much of that is known."""
+    window = made.window
+    until_us = min(max(now_us, window.start_us), window.end_us - 1) + 1
+    so_far, billable, priced = spend(store, Scope(Window(window.start_us, until_us), filters))
+    view = forecast_view(made, zone_name, priced / billable if billable else None)
+    return dataclasses.replace(view, so_far_usd=so_far) if made.projection is None else view
 
 
 def forecast_view(made: SpendForecast, zone_name: str, coverage_ratio: float | None) -> ForecastView:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from tests.support.command_line import CommandLine, aider_log
@@ -46,3 +48,33 @@ def test_mistakes_are_told(command: CommandLine, tmp_path: Path) -> None:
     command("import", "aider", aider_log(tmp_path / "log.jsonl", 5))
     assert "use one of tier, model" in command("costs", "--by", "colour").sentence
     assert "use one of baseline" in command("costs", "--value", "love").sentence
+
+
+def test_what_the_running_periods_will_have_cost_is_foretold(command: CommandLine, tmp_path: Path) -> None:
+    now, table = datetime.now(UTC), tmp_path / "days.csv"
+    rows = [f"{(now - timedelta(hours=hours)).isoformat()},m,a,1,1.00" for hours in range(1, 90 * 24)]
+    table.write_text("\n".join(["released,model,task,solved,cost", *rows, ""]))
+    columns = ("--column", "started_at=released", "--column", "task=task", "--column", "outcome=solved")
+    assert command("import", "files", table, *columns, "--json").json()["imported"] == len(rows)
+    told = command("costs", "--json").json()["forecasts"]
+    assert [one["horizon"] for one in told] == ["day", "week", "month"]
+    for one in told:
+        assert Decimal(one["low_usd"]) <= Decimal(one["mean_usd"]) <= Decimal(one["high_usd"])
+        assert Decimal(one["so_far_usd"]) <= Decimal(one["mean_usd"])
+    day, week, month = (Decimal(one["mean_usd"]) for one in told)
+    assert 20 <= day <= 28  # a dollar an hour
+    assert 160 <= week <= 176
+    assert 640 <= month <= 780
+    assert all(one["claims_15"] for one in told)
+    shown = command("costs").stdout
+    assert shown.count("claimed") == 3
+    assert "Week: ±15 %: tried at" in shown
+
+
+def test_too_little_history_foretells_nothing(command: CommandLine, tmp_path: Path) -> None:
+    command("import", "aider", aider_log(tmp_path / "log.jsonl", 5))
+    told = command("costs", "--json").json()["forecasts"]
+    assert [(one["mean_usd"], one["claims_15"]) for one in told] == [(None, False)] * 3
+    shown = command("costs").stdout
+    assert "claimed" not in shown
+    assert shown.count("There is too little history to foretell anything") == 1
