@@ -21,7 +21,7 @@ from ralex_core.budgeting.ledger import Ledger, units_of, usd_of
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import BudgetExceeded
 from ralex_core.model.money import format_usd
-from ralex_core.model.operation import Operation
+from ralex_core.model.operation import ASIDE_ATTRIBUTE, Operation
 from ralex_core.model.window import DAY_US, MINUTE_US, Window
 
 Spent = Callable[[Budget, Window], Iterable[tuple[int, Decimal]]]
@@ -65,10 +65,12 @@ class BudgetLevel:
 class _Held:
     """An amount that is held or settled, and the ledgers it is in."""
 
-    __slots__ = ("at_us", "ledgers", "scope", "units")
+    __slots__ = ("at_us", "ledgers", "others", "scope", "units")
 
-    def __init__(self, scope: CallScope, at_us: int, units: int, ledgers: tuple[Ledger, ...]) -> None:
-        self.scope, self.at_us, self.units, self.ledgers = scope, at_us, units, ledgers
+    def __init__(
+        self, scope: CallScope, others: Sequence[CallScope], at_us: int, units: int, ledgers: tuple[Ledger, ...]
+    ) -> None:
+        self.scope, self.others, self.at_us, self.units, self.ledgers = scope, others, at_us, units, ledgers
 
 
 class BudgetGuard:
@@ -111,8 +113,11 @@ class BudgetGuard:
 
     # --- calls -------------------------------------------------------------------------------------------------
 
-    def reserve(self, scope: CallScope, worst_usd: Decimal | None) -> Reservation:
+    def reserve(self, scope: CallScope, worst_usd: Decimal | None, others: Sequence[CallScope] = ()) -> Reservation:
         """Hold what a call may cost at worst.
+
+        `others` are what it may turn out to belong to instead (another model may answer): their budgets hold it too,
+        each once, until it is committed.
 
         Where the worst case is not known (None), all that is left of the tightest hard limit is held, so such a call
         goes alone; when nothing is left, it is refused.
@@ -125,7 +130,7 @@ class BudgetGuard:
         with self._lock:
             now = self._clock.now_us()
             self._expire(now)
-            ledgers = self._matching(scope)
+            ledgers = self._matching(scope, others)
             for ledger in ledgers:
                 if now >= ledger.end_us:
                     self._roll(ledger, now)
@@ -137,7 +142,7 @@ class BudgetGuard:
                     raise self._refusal(ledger, asked)
                 if ledger.soft is not None and used > ledger.soft:
                     warnings.append(_warning(ledger, units))
-            held = _Held(scope, now, units, ledgers)
+            held = _Held(scope, others, now, units, ledgers)
             for ledger in ledgers:
                 ledger.open.add(now, units)
             number = next(self._numbers)
@@ -193,11 +198,11 @@ class BudgetGuard:
             self._stale = False
             self._forget_old()
             for held in self._open.values():
-                held.ledgers = self._matching(held.scope)
+                held.ledgers = self._matching(held.scope, held.others)
                 for ledger in held.ledgers:
                     ledger.open.add(held.at_us, held.units)
             for held in itertools.chain(self._settled.values(), self._expired.values()):
-                held.ledgers = self._matching(held.scope)
+                held.ledgers = self._matching(held.scope, held.others)
                 for ledger in held.ledgers:
                     ledger.pending.add(held.at_us, held.units)
             for (scope, at_us), units in self._lumps.items():
@@ -218,6 +223,8 @@ class BudgetGuard:
 
     def _hear(self, operation: Operation, earliest_us: int | None) -> None:
         if operation.kind != "llm":
+            if operation.revision and ASIDE_ATTRIBUTE in (operation.attributes or ""):
+                self._stale = True  # it counted as a call until another was found to tell of the same one
             return
         identifier = operation.operation_id
         units = counted(operation)
@@ -261,6 +268,11 @@ class BudgetGuard:
         return bool(self._ledgers)
 
     @property
+    def limits_models(self) -> bool:
+        """Whether there is a hard limit for a model or a tier."""
+        return any(ledger.hard is not None and ledger.budget.scope in ("model", "tier") for ledger in self._ledgers)
+
+    @property
     def stale(self) -> bool:
         """Whether the store should be read again soon: a period began, or an operation was replaced."""
         return self._stale
@@ -285,7 +297,10 @@ class BudgetGuard:
 
     # --- under the lock ----------------------------------------------------------------------------------------
 
-    def _matching(self, scope: CallScope) -> tuple[Ledger, ...]:
+    def _matching(self, scope: CallScope, others: Sequence[CallScope] = ()) -> tuple[Ledger, ...]:
+        if others:
+            found = {id(ledger): ledger for one in (scope, *others) for ledger in self._matching(one)}
+            return tuple(found.values())
         found = self._by_scope.get(scope)
         if found is None:
             if len(self._by_scope) >= _MAX_SCOPES:

@@ -9,7 +9,7 @@ looked at, and names what it repeats. What no id joins is left alone: nothing is
 - A call of an assistant that several doors know (`SEEN_SEVERAL_WAYS`) counts once per provider request id: the one
   that was stored first stays.
 - Any other call that came in two ways counts once (`seen_calls`): the one with the bill stays, else the one that
-  counted its tokens, else the first.
+  counted its tokens, else the gateway's, else the first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ralex_core.collection.seen_calls import SeenCalls
-from ralex_core.model.operation import Operation, Pricing
+from ralex_core.model.operation import ASIDE_ATTRIBUTE, Operation, Pricing
 from ralex_core.model.window import HOUR_US, MINUTE_US
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.queries.usage_series import (
@@ -107,7 +107,7 @@ class Joining:
         """Provider request id → the operation that counts."""
         self._ways = call_sources(store, sorted(SEEN_SEVERAL_WAYS))
         """In which ways calls that may come in several have come so far."""
-        self._seen = SeenCalls(store)
+        self._seen = SeenCalls(store, SEEN_SEVERAL_WAYS)
         self._begin()
 
     def __call__(self, operations: Sequence[Operation]) -> None:
@@ -127,7 +127,7 @@ class Joining:
         if calls:
             self._calls_that_explain_usage(calls, aside)
             self._calls_seen_before([op for op in calls if op.service in SEEN_SEVERAL_WAYS], aside)
-            for repeat in self._seen.repeats(op for op in calls if op.service not in SEEN_SEVERAL_WAYS):
+            for repeat in self._seen.repeats(calls):
                 aside[repeat.operation_id] = _Aside(repeat.started_at, repeat.counted_by)
         if aside:
             self._set_aside(aside)
@@ -238,7 +238,7 @@ def _set_aside(operation: Operation, reason: str) -> Operation:
         if (value := getattr(operation, name)) is not None
     }
     attributes: dict[str, Any] = orjson.loads(operation.attributes or "{}")
-    attributes |= {"counted.by": reason, "counted.not": said}
+    attributes |= {"counted.by": reason, ASIDE_ATTRIBUTE: said}
     return operation._replace(
         kind="task",
         revision=operation.revision + ASIDE,

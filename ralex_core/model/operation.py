@@ -27,6 +27,9 @@ TASK_PREFIX = "task:"
 """A workflow that begins so names one task, which is the same whoever does it: `task:fix-4711`. Others name a way of
 working, such as `interactive`."""
 
+ASIDE_ATTRIBUTE = "counted.not"
+"""Attribute of what was a call until another was found to tell of the same one: what it said of usage and cost."""
+
 UNSUCCESSFUL_OUTCOMES = ("rejected", "reworked", "failed")
 
 

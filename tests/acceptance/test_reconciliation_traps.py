@@ -299,6 +299,35 @@ def test_trap_14_the_gateway_and_the_client_tell_of_one_call(ledger: Ledger) -> 
     assert json.loads(aside.attributes or "{}")["counted.by"] == gateway.operation_id
 
 
+@pytest.mark.parametrize("gateway_first", [True, False])
+def test_trap_14_claude_code_through_the_gateway_counts_once(ledger: Ledger, *, gateway_first: bool) -> None:
+    """Its telemetry knows the id of the request, and the gateway that and the id of the answer."""
+    usage: dict[str, Any] = {"provider": "anthropic", "started_at": NOON}
+    told = [
+        call(
+            "claude-sonnet-4-5",
+            1_000,
+            100,
+            door="gateway",
+            source="gateway",
+            provider_request_id="msg_1",
+            attributes='{"request_id":"req_1","gateway_key":"0123abcd"}',
+            **usage,
+        ),
+        call("claude-sonnet-4-5", 1_000, 100, door="otlp", service="claude-code", provider_request_id="req_1", **usage),
+    ]
+    for operation_ in told if gateway_first else told[::-1]:
+        ledger.take(operation_)
+    again = {"door": "importer", "source": "claude-code", "service": "claude-code", "provider_request_id": "req_1"}
+    ledger.take(call("claude-sonnet-4-5", 1_000, 100, **again, **usage))
+    ledger.data.writer.flush()
+    ledger.data.writer.flush()
+    total = ledger.statement().total
+    assert (total.calls, total.cost_usd) == (1, D("0.0045"))
+    rows = ledger.data.store.query("select door from operations where kind = 'llm'")
+    assert rows == [("gateway",)]  # which knows whose budget it was
+
+
 def test_trap_14_one_id_for_every_answer_joins_nothing(ledger: Ledger) -> None:
     """Some servers call every answer the same. Other tokens, another hour or the same door: another call."""
     constant: dict[str, Any] = {"provider": "openai", "provider_request_id": "chatcmpl-0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ralex_core.budget import Budget
+from ralex_core.collection.gateway.passage import Passage
 from ralex_core.collection.gateway.records import key_label
 from tests.support.gateway import Front, front
 from tests.support.model_server import CHAT_USAGE, Raw, Whole, chat, message, openai_error
@@ -20,6 +22,11 @@ CHAT = "openai/v1/chat/completions"
 PRICES = """
 [[price]]
 model = "dear-model"
+input = 20
+output = 100
+
+[[price]]
+model = "own-model*"
 input = 20
 output = 100
 
@@ -119,6 +126,76 @@ def test_what_the_provider_refuses_is_free_again_and_what_stays_unknown_counts_a
     held = Decimal(json.loads(operation.attributes or "")["reserved_usd"])
     assert held > 0
     assert level(shared) == (before + held, Decimal(0))
+
+
+@pytest.fixture
+def of_model(shared: Front) -> Iterator[Budget]:
+    """A dollar a day for one model, until the end of the test."""
+    made = shared.host.budgets.add(Budget("", "Own", "day", scope="model", value="own-model", hard_usd=Decimal(1)))
+    yield made
+    shared.host.budgets.delete(made.id)
+
+
+def test_a_budget_of_a_model_counts_whoever_answers_for_it(shared: Front, of_model: Budget) -> None:
+    before, _ = level(shared)
+    shared.provider.say(used(1000, 100)._replace(body=chat(CHAT_USAGE, model="own-model-2025-08-06")))
+    answer = shared.post(CHAT, ask("own-model"))
+    assert shared.recorded(answer).model == "own-model-2025-08-06"
+    spent, reserved = level(shared)
+    assert spent > before and reserved == 0
+    shared.host.budgets.reload()
+    assert level(shared) == (spent, Decimal(0))  # the store says the same
+
+
+def test_an_answer_that_names_no_model_counts_for_the_model_that_was_asked(shared: Front, of_model: Budget) -> None:
+    before, _ = level(shared)
+    shared.provider.say(Raw([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]))
+    operation = shared.recorded(shared.post(CHAT, ask("own-model")))
+    held = Decimal(json.loads(operation.attributes or "")["reserved_usd"])
+    assert level(shared) == (before + held, Decimal(0))
+    shared.host.budgets.reload()
+    assert level(shared) == (before + held, Decimal(0))
+
+
+def test_no_spelling_of_a_request_goes_round_the_limit_of_a_model(shared: Front, of_model: Budget) -> None:
+    shared.provider.say(used(1, 1))
+    much = ask("own-model", max_tokens=100_000)
+    assert shared.post(CHAT, much).status == 402
+    assert shared.post("openai/v1/chat/comple%74ions", much).status == 402
+    assert shared.post("openai/v1/chat//completions", much).status == 402
+    assert shared.post(CHAT, ask("cheap-model", models=["own-model"], max_tokens=100_000)).status == 402
+    prompts = {"model": "own-model", "prompt": ["a"] * 200, "max_tokens": 100}
+    assert shared.post("openai/v1/completions", prompts).status == 402
+    packed = shared.post(CHAT, gzip.compress(json.dumps(much).encode()), {"Content-Encoding": "gzip"})
+    assert (packed.status, packed.json()["error"]["code"]) == (400, "unreadable_model")
+    assert shared.provider.requests == []
+
+
+def test_what_fails_after_it_was_sent_counts_at_its_worst(
+    shared: Front, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    before, _ = level(shared)
+    monkeypatch.setattr(Passage, "_note_answer", fail)
+    shared.provider.say(used(10, 10))
+    answer = shared.post(CHAT, ask("cheap-model"), {"X-Ralex-Project": "shop"})
+    assert answer.status == 500
+    operation = shared.recorded(answer)
+    assert (operation.error_type, operation.input_tokens, operation.cost_usd) == ("gateway_failed", None, None)
+    held = Decimal(json.loads(operation.attributes or "")["reserved_usd"])
+    assert held > 0
+    assert level(shared) == (before + held, Decimal(0))
+
+
+def test_a_call_whose_output_nothing_bounds_goes_alone(shared: Front, budget: Budget) -> None:
+    before, _ = level(shared)
+    shared.provider.say(Raw([b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"]))
+    image = {"model": "dear-model", "prompt": "a cat"}
+    answer = shared.post("openai/v1/images/generations", image, {"X-Ralex-Project": "shop"})
+    held = Decimal(json.loads(shared.recorded(answer).attributes or "")["reserved_usd"])
+    assert held == 1 - before
 
 
 def test_callers_at_once_never_pass_a_limit(shared: Front) -> None:

@@ -280,6 +280,7 @@ def test_the_path_may_say_whose_call_it_is_and_a_header_which_upstream(shared: F
     operation = shared.recorded(shared.post(path, ASK, {"X-Ralex-Upstream": "openrouter"}))
     assert (operation.project, operation.user_id, operation.session_id) == ("my shop", "ann", "s/1")
     assert (operation.name, operation.feature, operation.provider) == ("review", "diff", "openrouter")
+    assert json.loads(operation.attributes or "")["upstream"] == "openrouter"
     assert shared.post(CHAT, ASK, {"X-Ralex-Upstream": "http://a.example"}).status == 404
 
 

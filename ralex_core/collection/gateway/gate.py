@@ -20,8 +20,14 @@ from ralex_core.pricing.rates import Usage
 
 HIDDEN_TOKENS = 1000
 """Input that a provider adds by itself (how tools are to be called, say). A token is a byte of the body at least."""
+IMAGE_TOKENS = 12_000
+"""The most that providers count for one image, whatever the size of its file …"""
+DEAR_IMAGE_TOKENS: Mapping[str, int] = {"gpt-4o-mini": 50_000}
+"""… and models that count more."""
 MARKUP: Mapping[str, int] = {"openrouter": 3}
 """Where the price list says the cheapest there is, and what is charged may be so many times that."""
+WITHOUT_OUTPUT = frozenset({"embeddings"})
+"""Calls that are billed by their input alone."""
 STEPS = 3
 """How often one call may be stepped down."""
 
@@ -62,9 +68,16 @@ class Gate:
         """Hold room for a call whose body has `size` bytes, stepping down to a cheaper model where that is allowed.
 
         Raises:
-            Refusal: 402, a budget has no room for it.
+            Refusal: 402, a budget has no room for it; 400, a budget asks for its model, and it cannot be read.
         """
         model = record.facts.model
+        if model is None and record.route.call.limit_fields and self._guard.limits_models:
+            raise Refusal(
+                400,
+                "unreadable_model",
+                "There are limits for models, and the model of this request cannot be read: send its body as JSON, "
+                "not compressed, with the model as a text.",
+            )
         refused: BudgetExceeded | None = None
         for step in range(STEPS + 1):
             try:
@@ -89,7 +102,12 @@ class Gate:
             tier=None if priced is None else priced.tier.name,
             key=record.key,
         )
-        return self._guard.reserve(scope, self._worst(record, model, size))
+        others = [scope._replace(model=name, tier=self._tier(record, name)) for name in facts.fallbacks]
+        return self._guard.reserve(scope, self._worst(record, model, size), others)
+
+    def _tier(self, record: CallRecord, model: str) -> str | None:
+        priced = self._priced(record, model)
+        return None if priced is None else priced.tier.name
 
     def _priced(self, record: CallRecord, model: str | None) -> Priced | None:
         if model is None:
@@ -102,14 +120,19 @@ class Gate:
         facts = record.facts
         if not facts.bounded:
             return None
-        limit_fields = record.route.call.limit_fields
-        output = (facts.max_tokens or self._max_output) * facts.choices if limit_fields else 0
+        call = record.route.call
+        if not call.limit_fields and call.name not in WITHOUT_OUTPUT:
+            return None  # images, speech, whatever comes next: nothing says how much it may write
+        output = (facts.max_tokens or self._max_output) * facts.choices if call.limit_fields else 0
         worst: Decimal | None = Decimal(0)
         for name in (model, *facts.fallbacks):
             priced = self._priced(record, name)
             if priced is None or priced.rates is None:
                 return None
-            costs = (priced.rates.cost(usage) for usage in _extremes(size + HIDDEN_TOKENS, output))
+            costs = (
+                priced.rates.cost(usage)
+                for usage in _extremes(size + HIDDEN_TOKENS + _image_tokens(name, facts.images), output)
+            )
             worst = max(worst, *costs)
         return worst * MARKUP.get(record.target.provider or "", 1)
 
@@ -122,14 +145,25 @@ class Gate:
     def settle(self, reservation: Reservation, record: CallRecord, operation: Operation) -> Operation:
         """The call is over: count what it cost, or what was held where that is not known. Gives what to record."""
         operation = operation._replace(started_at=reservation.at_us)
-        if record.never_sent or (record.http_status or 0) >= 400:
+        refused = record.error_type is None and (record.http_status or 0) >= 400
+        if record.never_sent or refused:
             self._guard.release(reservation)  # the provider refused it, or never saw it: nothing is billed
             return operation
+        if operation.model is None:  # nothing was heard of who answered; a budget for the model counts it all the same
+            operation = operation._replace(model=record.facts.model)
         cost = self._book.price(operation).cost_usd
         self._guard.settle(reservation, cost, operation.operation_id)
         if cost is None:
             return with_attribute(operation, RESERVED_ATTRIBUTE, decimal_text(reservation.reserved_usd) or "0")
         return operation
+
+
+def _image_tokens(model: str | None, images: int) -> int:
+    """What images may add to the input: their tokens have nothing to do with their bytes."""
+    if not images:
+        return 0
+    dear = (tokens for name, tokens in DEAR_IMAGE_TOKENS.items() if name in (model or "").lower())
+    return images * max((IMAGE_TOKENS, *dear))
 
 
 def _extremes(size: int, output: int) -> Iterable[Usage]:

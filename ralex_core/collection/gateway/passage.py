@@ -374,7 +374,7 @@ class Passage:
             record.trouble = problem.trouble
         if self._started or problem.trouble == "client_gone":
             return  # the server cuts what is not complete, as the upstream did
-        name = "the upstream" if record is None else record.route.upstream
+        name = "the upstream" if record is None else record.target.name
         message = f"The monitor's gateway got no answer of {name}. {problem}"
         await self._answer(Refusal(_TROUBLE_STATUS[problem.trouble], f"upstream_{problem.trouble}", message), flavour)
 

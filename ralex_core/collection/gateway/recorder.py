@@ -156,7 +156,7 @@ class GatewayRecorder:
         try:
             operation = made or operation_of(record)
             operations.append(operation)
-            labels = (("upstream", record.route.upstream), ("status", operation.status))
+            labels = (("upstream", record.target.name), ("status", operation.status))
             self._metrics.add("gateway_calls_total", 1, labels)
         except Exception:
             logger.exception("A call of the gateway could not be written down")

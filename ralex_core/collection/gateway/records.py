@@ -93,7 +93,7 @@ class CallRecord:
         self.never_sent = True
         """Whether the provider has not seen the request."""
         self.error_type: str | None = None
-        """Said by the gateway itself; with it nothing was asked of the upstream."""
+        """Said by the gateway itself; unless it failed on the way back, nothing was asked of the upstream."""
 
 
 def operation_of(record: CallRecord) -> Operation:
@@ -103,7 +103,8 @@ def operation_of(record: CallRecord) -> Operation:
     outcome = _read_answer(record)
     known: dict[str, Any] = {} if record.answer is None else record.answer.fields(provider)
     if record.error_type is not None:
-        known = dict(_NOTHING_USED) if record.route.call.kind == "llm" else {}
+        refused = record.never_sent and record.route.call.kind == "llm"
+        known = dict(_NOTHING_USED) if refused else {}  # what failed after it was sent may be billed
     elif (record.http_status or 0) >= 400:
         known = {name: known[name] for name in ("provider_request_id",) if name in known}
     status, error_type = outcome
@@ -184,7 +185,7 @@ def _error_of(body: bytes, record: CallRecord) -> str:
 
 def _attributes(record: CallRecord) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "upstream": record.route.upstream,
+        "upstream": record.target.name,
         "server.address": record.target.host,
         "gen_ai.request.stream": record.facts.stream,
     }

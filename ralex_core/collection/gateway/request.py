@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from ralex_core.collection.llm_usage import count_of
 
 MAX_TEXT = 256
+MAX_FALLBACKS = 20
 ASK_USAGE = b'"stream_options":{"include_usage":true},'
 _CLAUDE_USER = re.compile(r"(?P<user>user_[0-9a-f]+(?:_account_[0-9a-f-]*)?)_session_(?P<session>[0-9a-f-]{8,64})")
 """What Claude Code says of its user: an account and a session in one text."""
@@ -30,7 +31,10 @@ class Facts(NamedTuple):
     user_id: str | None = None
     session_id: str | None = None
     bounded: bool = False
-    """Whether the input cannot be more tokens than the body has bytes: nothing is fetched or remembered elsewhere."""
+    """Whether the input cannot be more tokens than the body has bytes, images aside: nothing is fetched or remembered
+    elsewhere, and nothing is a document, whose bytes are compressed."""
+    images: int = 0
+    """Images that are in the body: a small file may be a large one."""
     fallbacks: tuple[str, ...] = ()
     """Models that may answer in place of the one asked for (OpenRouter's `models`)."""
 
@@ -49,26 +53,38 @@ def read_facts(body: bytes, limit_fields: tuple[str, ...]) -> Facts:
     fields = cast("dict[str, Any]", parsed)
     options = fields.get("stream_options")
     asks = None if options is None else isinstance(options, dict) and options.get("include_usage") is True  # pyright: ignore[reportUnknownMemberType]
-    limit = next((found for name in limit_fields if (found := count_of(fields.get(name))) is not None), None)
+    limits = [found for name in limit_fields if (found := count_of(fields.get(name))) is not None]
     user, session = _who(fields)
+    bounded, images = _is_bounded(body, fields)
     return Facts(
         model=_text(fields.get("model")),
         stream=fields.get("stream") is True,
         asks_usage=asks,
-        max_tokens=limit,
-        choices=max(count_of(fields.get("n")) or 1, 1),
+        max_tokens=max(limits, default=None),  # who is asked with two of them may heed either
+        choices=_choices(fields),
         service_tier=_text(fields.get("service_tier")),
         user_id=user,
         session_id=session,
-        bounded=_is_bounded(body, fields),
+        bounded=bounded,
+        images=images,
         fallbacks=_fallbacks(fields.get("models")),
     )
+
+
+def _choices(fields: Mapping[str, Any]) -> int:
+    """How many answers may be written and billed, each as long as is allowed."""
+    each = max(count_of(fields.get("n")) or 1, count_of(fields.get("best_of")) or 1)
+    prompt = fields.get("prompt")
+    if not isinstance(prompt, list):
+        return each
+    prompts = sum(isinstance(one, str | list) for one in cast("list[Any]", prompt))  # else one, in tokens
+    return each * max(prompts, 1)
 
 
 def _fallbacks(models: Any) -> tuple[str, ...]:
     if not isinstance(models, list):
         return ()
-    return tuple(name for name in cast("list[Any]", models)[:20] if isinstance(name, str))
+    return tuple(name for name in cast("list[Any]", models)[:MAX_FALLBACKS] if isinstance(name, str))
 
 
 _ELSEWHERE = (
@@ -76,38 +92,68 @@ _ELSEWHERE = (
     "mcp_servers",
 )
 """Fields of a body that let a provider read what is not in it."""
-_FETCHED = (b'"file_id"', b'"image_url"', b'"file_url"', b'"url"')
+_FETCHED = (b'"file_id"', b'"image_url"', b'"file_url"', b'"url"', b'"file_data"', b'"base64"')
+_ESCAPED = re.compile(rb"\\u00[2-7]")
+"""A letter that is written as its number: a name may be spelled so, and nobody needs to."""
 _OWN_TOOLS = ("function", "custom", "bash_", "text_editor_", "memory_", "computer_")
 """Beginnings of the types of tools that the caller runs. The others run at the provider, and read as they like."""
 
 
-def _is_bounded(body: bytes, fields: Mapping[str, Any]) -> bool:
+def _is_bounded(body: bytes, fields: Mapping[str, Any]) -> tuple[bool, int]:
+    """Whether the input is in the body, and how many images are."""
+    models = fields.get("models")
+    if isinstance(models, list) and len(cast("list[Any]", models)) > MAX_FALLBACKS:
+        return False, 0
     for name in _ELSEWHERE:
         if fields.get(name) is not None and not (name == "prompt" and isinstance(fields[name], str | list)):
-            return False
+            return False, 0
     tools = fields.get("tools")
     if isinstance(tools, list):
         for tool in cast("list[Any]", tools):
             kind: Any = cast("dict[str, Any]", tool).get("type", "function") if isinstance(tool, dict) else "function"
             if not (isinstance(kind, str) and kind.startswith(_OWN_TOOLS)):
-                return False
-    return not any(mark in body for mark in _FETCHED) or not _fetches(fields.get("messages") or fields.get("input"))
+                return False, 0
+    if not any(mark in body for mark in _FETCHED) and _ESCAPED.search(body) is None:
+        return True, 0
+    images = 0
+    for name in ("messages", "input", "system"):
+        found = _images(fields.get(name))
+        if found is None:
+            return False, 0
+        images += found
+    return True, images
 
 
-def _fetches(value: Any, depth: int = 12) -> bool:
-    """Whether anywhere inside is a file kept at the provider, or the address of one. What is in the body is not."""
-    if isinstance(value, list):
-        return depth == 0 or any(_fetches(item, depth - 1) for item in cast("list[Any]", value))
-    if not isinstance(value, dict):
-        return False
-    fields = cast("dict[str, Any]", value)
-    if fields.get("file_id") or fields.get("file_url"):
-        return True
-    for name in ("url", "image_url"):
-        address = fields.get(name)
-        if isinstance(address, str) and not address.startswith("data:"):
-            return True
-    return depth == 0 or any(_fetches(item, depth - 1) for item in fields.values())
+def _images(value: Any, depth: int = 12) -> int | None:
+    """How many images are inside; None where there may be more to read than the body has bytes: a file kept at the
+    provider, the address of one, or a document."""
+    if not isinstance(value, dict | list):
+        return 0
+    if depth == 0:
+        return None
+    images = 0
+    inside: Iterable[Any] = cast("list[Any]", value)
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if fields.get("file_id") or fields.get("file_url") or fields.get("file_data"):
+            return None
+        if fields.get("type") == "base64":
+            if not str(fields.get("media_type")).startswith("image/"):
+                return None
+            images += 1
+        for name in ("url", "image_url"):
+            address = fields.get(name)
+            if isinstance(address, str):
+                if not address.startswith("data:image/"):
+                    return None
+                images += 1
+        inside = fields.values()
+    for item in inside:
+        found = _images(item, depth - 1)
+        if found is None:
+            return None
+        images += found
+    return images
 
 
 def _who(fields: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -36,6 +36,7 @@ CALLS: Mapping[str, Call] = {
     "chat/completions": Call("chat", "llm", ChatAnswer, "openai", ("max_completion_tokens", "max_tokens")),
     "completions": Call("text_completion", "llm", ChatAnswer, "openai", ("max_tokens",)),
     "responses": Call("responses", "llm", ResponsesAnswer, "openai", ("max_output_tokens",)),
+    "responses/compact": Call("responses.compact", "llm", ResponsesAnswer, "openai", ("max_output_tokens",)),
     "embeddings": Call("embeddings", "llm", ChatAnswer, "openai"),
     "messages": Call("messages", "llm", MessagesAnswer, "anthropic", ("max_tokens",)),
     "messages/count_tokens": Call("count_tokens", "api", None, "anthropic"),
@@ -45,7 +46,7 @@ CALLS: Mapping[str, Call] = {
 UNBILLED = frozenset(
     {
         *("files", "uploads", "moderations", "batches", "vector_stores", "conversations", "containers", "evals"),
-        *("models", "key", "keys", "credits", "generation", "skills", "complete"),
+        *("models", "key", "keys", "credits", "generation", "skills"),
     }
 )
 """First parts of paths that call no model when they are asked. A batch is billed by what becomes of it later."""
@@ -146,12 +147,12 @@ class Routes:
 
 
 def _call_of(tail: str) -> Call:
-    tail = tail.rstrip("/")
+    tail = "/".join(part for part in unquote(tail).split("/") if part)  # as lenient servers read it
     known = CALLS.get(tail)
     if known is not None:
         return known
     first = tail.partition("/")[0]
-    if first in UNBILLED or first in _OF_ONE:
+    if (first in UNBILLED or first in _OF_ONE) and ":" not in tail:  # `models/gemini-…:generateContent` is a call
         return Call(tail if "/" not in tail else first, "api", None)
     # Images, speech, whatever comes next: it is billed, and what it costs is known only where it says so.
     return Call(".".join(tail.split("/")[:2])[:60], "llm", ChatAnswer)

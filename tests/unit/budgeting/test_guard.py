@@ -308,3 +308,27 @@ def test_digits_beyond_the_eighteenth_are_rounded_up() -> None:
     guard.reserve(ANY, usd("1e-30"))
     with pytest.raises(BudgetExceeded):
         guard.reserve(ANY, usd("1e-30"))
+
+
+def test_what_was_a_call_and_is_none_any_more_lets_the_store_be_read_again() -> None:
+    guard = guard_of(day())
+    guard.hear([committed("a", "0.4")])
+    guard.hear([committed("other", None)._replace(kind="task", revision=1)])
+    assert not guard.stale
+    guard.hear([committed("a", None)._replace(kind="task", revision=1 << 40, attributes='{"counted.not":{}}')])
+    assert guard.stale
+
+
+def test_a_call_that_another_model_may_answer_is_held_in_its_budget_too() -> None:
+    dear = day("0.5", id="dear", name="Dear", scope="model", value="dear")
+    guard = guard_of(day(), dear)
+    cheap, other = CallScope(model="cheap"), CallScope(model="dear")
+    with pytest.raises(BudgetExceeded, match="Dear"):
+        guard.reserve(cheap, usd("0.6"), [other])
+    held = guard.reserve(cheap, usd("0.5"), [other])
+    assert [level.reserved_usd for level in guard.levels()] == [usd("0.5")] * 2
+    guard.load([day(), dear])
+    assert [level.reserved_usd for level in guard.levels()] == [usd("0.5")] * 2
+    guard.settle(held, usd("0.1"), "a")
+    guard.hear([committed("a", "0.1", model="cheap")])
+    assert [level.spent_usd for level in guard.levels()] == [usd("0.1"), 0]
