@@ -195,6 +195,9 @@ def _show_repricing(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     out = console()
+    if not found["examined_calls"]:
+        out.print("No stored call to price: none is in this time, or none of this model.")
+        return
     verb = "were" if found["applied"] else "would be"
     out.print(
         f"{found['changed_calls']:,} of {found['examined_calls']:,} calls {verb} priced differently: "

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ralex_core.cli.budget_desk import NONE, Desk, open_desk
+from ralex_core.cli.budget_desk import Desk, no_budget, open_desk
 from ralex_core.cli.options import HomeOption, JsonOption
 from ralex_core.cli.output import console, print_json
 
@@ -45,7 +45,10 @@ def status(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Tell how all budgets stand, those in trouble first; or one, with what would make its period cheaper."""
+    """Tell how all budgets stand, or one.
+
+    Those in trouble come first; one is told with what would make its period cheaper.
+    """
     del home
     with open_desk() as desk:
         if name is not None:
@@ -95,7 +98,10 @@ def set_budget(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Make a budget, or change the one of that name: what is not given stays as it is."""
+    """Make a budget, or change the one of that name.
+
+    What is not given stays as it is; a new one counts everything, per day. At least one limit is needed.
+    """
     del home
     scopes = {"project": project, "user": user, "model": model, "tier": tier, "key": key}
     given = [(scope, value) for scope, value in scopes.items() if value is not None]
@@ -170,16 +176,23 @@ def _found(desk: Desk, name: str) -> dict[str, Any]:
 
     found = _one(desk.budgets(), name)
     if found is None:
-        raise ConfigError(NONE)
+        raise ConfigError(no_budget(name))
     return found
 
 
 def _period_of(per: str | None) -> dict[str, Any]:
+    from ralex_core.budgeting.periods import PERIODS
+
     if per is None:
         return {}
     hours = per.removesuffix("h")
     if hours != per and hours.isascii() and hours.isdigit() and len(hours) < 7:
         return {"period": "rolling", "rolling_hours": int(hours)}
+    if per not in PERIODS or per == "rolling":
+        words = ", ".join(one for one in PERIODS if one != "rolling")
+        raise typer.BadParameter(
+            f"{per!r} is not one of {words}, or a number of hours such as 36h.", param_hint="--per"
+        )
     return {"period": per, "rolling_hours": None}
 
 
@@ -188,12 +201,14 @@ def _limit(text: str) -> str | None:
 
 
 def _show_one(detail: dict[str, Any]) -> None:
+    from ralex_core.render import percent
+
     one, out = detail["budget"], console()
     forecast = one["projection"]
     past = one["history"]
     rows = [
         ("Counts", f"{_scope(one)}, per {_period(one)}"),
-        ("Spent", f"{_usd(one['spent_usd'])} of {_usd(one['limit_usd'])} ({one['used_ratio']:.1%})"),
+        ("Spent", f"{_usd(one['spent_usd'])} of {_usd(one['limit_usd'])} ({percent(one['used_ratio'])})"),
         ("Held", f"{_usd(one['held_usd'])} for calls under way"),
         ("Left", _usd(one["remaining_usd"])),
         ("Rate", f"{_usd(one['burn_usd_per_hour'])} an hour"),

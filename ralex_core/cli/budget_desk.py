@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ralex_core.runtime.direct import DirectBudgets
 
 PATH = "/api/v1/budgets"
-NONE = "There is no such budget. `ralex-monitor budget list` shows them."
+
+
+def no_budget(name: str) -> str:
+    """What is said of a name that no budget has."""
+    return f"There is no budget {name[:80]!r}. `ralex-monitor budget list` shows them."
 
 
 class Desk(Protocol):
@@ -78,14 +82,14 @@ class DirectDesk:
         return self.detail(self._host.budgets.add(_read(document)).id)
 
     def change(self, budget_id: str, document: dict[str, Any]) -> dict[str, Any]:
-        _there(self._host.budgets.change(_read(document, budget_id)))
+        _there(self._host.budgets.change(_read(document, budget_id)), no_budget(budget_id))
         return self.detail(budget_id)
 
     def delete(self, budget_id: str) -> None:
-        _there(self._host.budgets.delete(budget_id))
+        _there(self._host.budgets.delete(budget_id), no_budget(budget_id))
 
     def restore(self, budget_id: str) -> dict[str, Any]:
-        _there(self._host.budgets.restore(budget_id))
+        _there(self._host.budgets.restore(budget_id), f"No deleted budget {budget_id[:40]!r} is kept.")
         return self.detail(budget_id)
 
 
@@ -124,15 +128,18 @@ def _read(document: dict[str, Any], budget_id: str = "") -> Any:
     try:
         return BudgetRequest(**document).budget(budget_id)
     except ValidationError as error:
-        found = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        found = [
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
         raise ConfigError(f"Please correct: {'; '.join(found)}.") from error
 
 
-def _there(found: object) -> None:
+def _there(found: object, said: str) -> None:
     from ralex_core.errors import ConfigError
 
     if found is None:
-        raise ConfigError(NONE)
+        raise ConfigError(said)
 
 
 def _plain(document: object) -> Any:

@@ -189,7 +189,8 @@ def _add_errors(app: FastAPI, site: Site) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         found = [
-            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}" for item in error.errors()
+            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
         ]
         return told(request, RequestProblem(422, "invalid_request", f"Please correct: {'; '.join(found[:5])}."))
 

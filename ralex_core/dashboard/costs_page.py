@@ -131,7 +131,7 @@ def _facts(worth: WorthView, roi: RoiView, cache: CacheView, losses: list[LossVi
             "Value",
             usd(worth.value_usd),
             "",
-            worth.roi_reason or VALUE_MODELS[roi.judged_by.value_model].lower(),
+            (worth.roi_reason if worth.calls else "no calls") or VALUE_MODELS[roi.judged_by.value_model].lower(),
             f"{VALUE_HELP[roi.judged_by.value_model]}.",
         ),
         Fact(
@@ -139,7 +139,7 @@ def _facts(worth: WorthView, roi: RoiView, cache: CacheView, losses: list[LossVi
             "Value per $1",
             ratio(worth.roi_ratio),
             "",
-            worth.roi_reason or total.interval_reason or interval,
+            (worth.roi_reason if worth.calls else "no calls") or total.interval_reason or interval,
             "Value ÷ cost of all calls, failed and rejected ones too; with its interval over sessions.",
         ),
         Fact(
@@ -162,9 +162,9 @@ def _facts(worth: WorthView, roi: RoiView, cache: CacheView, losses: list[LossVi
         Fact(
             "lost",
             "For nothing",
-            usd(lost.cost_usd),
+            usd(lost.cost_usd if worth.calls else None),
             "",
-            f"{percent(lost.share_ratio)} of the spending",
+            f"{percent(lost.share_ratio)} of the spending" if worth.calls else "no calls",
             "Failed and cancelled calls, later attempts, and results that were turned down; each once.",
         ),
         Fact(

@@ -44,6 +44,6 @@ def _question(site: Site, horizon: Horizon, filters: Filters) -> Callable[[], Fo
         view = site.forecasts.get(horizon, filters)
         end = datetime.fromisoformat(view.end_at).astimezone(site.zone)
         ends = f"{end:%H:%M}" if horizon == "day" else f"{end:%a %d %b, %H:%M}"
-        return ForecastCard(TITLES[horizon], "midnight" if ends == "00:00" else ends, view, figure_of(view))
+        return ForecastCard(TITLES[horizon], "midnight" if ends == "00:00" else ends, view, figure_of(view, site.zone))
 
     return make

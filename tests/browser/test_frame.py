@@ -90,6 +90,15 @@ def test_the_rail_stays_collapsed(stocked: Server, open_page: OpenPage) -> None:
     expect(page.locator(".brand-name")).to_be_hidden()
 
 
+def test_a_phones_row_of_pages_scrolls_and_shows_the_one_that_is_open(stocked: Server, open_page: OpenPage) -> None:
+    page = open_page(f"{stocked.url}/forecast", width=390, height=844)
+    expect(page.locator('.nav-item[aria-current="page"]')).to_be_in_viewport(ratio=1)
+    last = page.locator(".nav-item[data-nav]").last
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_the_first_tab_stop_skips_to_the_content(stocked: Server, open_page: OpenPage) -> None:
     page = open_page(f"{stocked.url}/?range=24h")
     page.keyboard.press("Tab")

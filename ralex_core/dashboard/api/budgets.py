@@ -40,7 +40,10 @@ class BudgetRequest(BaseModel):
     @field_validator("soft_usd", "hard_usd")
     @classmethod
     def _money(cls, value: object) -> Decimal | None:
-        return None if value is None else parse_usd(value)
+        try:
+            return None if value is None else parse_usd(value)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("cost ")) from None
 
     def budget(self, budget_id: str = "") -> Budget:
         """The budget it describes, not checked yet."""

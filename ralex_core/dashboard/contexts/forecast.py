@@ -112,6 +112,23 @@ class ForecastView:
 
 
 @dataclass(frozen=True, slots=True)
+class DollarMark:
+    """A grid line of a drawing: how far down it is, in its box, and its words."""
+
+    y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMark:
+    """Words under a drawing: how far to the right they are, 0-100, and on which side of that point they stand."""
+
+    x_percent: float
+    label: str
+    anchor: Literal["start", "middle", "end"]
+
+
+@dataclass(frozen=True, slots=True)
 class ForecastFigure:
     """SVG paths in a box of `width` × `height`; `top_usd` is the value of its upper edge. Empty: nothing to draw."""
 
@@ -123,6 +140,8 @@ class ForecastFigure:
     now_x: float
     naive_y: float | None
     top_usd: float
+    dollars: list[DollarMark]
+    times: list[TimeMark]
 
 
 @dataclass(frozen=True, slots=True)

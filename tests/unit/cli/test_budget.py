@@ -44,15 +44,18 @@ def test_deleting_asks_once(command: CommandLine) -> None:
 def test_mistakes_are_one_sentence_that_says_what_to_do(command: CommandLine) -> None:
     for arguments, said in (
         (("set", "Team"), "limit: give a soft limit"),
-        (("set", "Team", "--hard", "lots"), "hard_usd: Value error, cost 'lots' is not a number"),
+        (("set", "Team", "--hard", "lots"), "Please correct: hard_usd: 'lots' is not a number"),
         (("set", "Team", "--hard", "0"), "a limit is more than 0"),
         (("set", "Team", "--hard", "5", "--soft", "6"), "the soft limit (6) is above the hard one (5)"),
-        (("set", "Team", "--hard", "5", "--per", "fortnight"), "'fortnight' is not one of hour, day"),
         (("set", "Team", "--hard", "5", "--per", "0h"), "a rolling period is 1 to"),
         (("set", "Team", "--hard", "5", "--timezone", "Mars"), "'Mars' is not an IANA time zone"),
-        (("status", "Team"), "There is no such budget"),
-        (("delete", "Team", "--yes"), "There is no such budget"),
-        (("restore", "none"), "There is no such budget"),
+        (("status", "Team"), "There is no budget 'Team'"),
+        (("delete", "Team", "--yes"), "There is no budget 'Team'"),
+        (("restore", "none"), "No deleted budget 'none' is kept"),
     ):
         assert said in command("budget", *arguments).sentence
+    for per in ("fortnight", "rolling"):
+        wrong = command("budget", "set", "Team", "--hard", "5", "--per", per)
+        assert wrong.code == 2
+        assert "or a number of hours such as 36h" in " ".join(wrong.stderr.split())
     assert command("budget", "set", "T", "--hard", "5", "--model", "a", "--user", "b").code == 2

@@ -263,6 +263,15 @@ function pressed(node, event) {
   node.click();
 }
 
+/** On a phone the pages are a row that scrolls: this one's entry comes into sight. */
+function showPage() {
+  const entry = document.querySelector('.nav-item[aria-current="page"]');
+  const row = entry?.closest(".nav");
+  if (!(entry instanceof HTMLElement) || !row || row.scrollWidth <= row.clientWidth) return;
+  const [place, frame] = [entry.getBoundingClientRect(), row.getBoundingClientRect()];
+  row.scrollLeft += place.left + place.width / 2 - frame.left - frame.width / 2;
+}
+
 /** Keeps "12 s ago" true. */
 function tick() {
   if (document.hidden) return;
@@ -276,3 +285,4 @@ function tick() {
 
 setInterval(tick, 5000);
 showRail();
+showPage();
