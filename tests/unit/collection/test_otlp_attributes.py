@@ -33,8 +33,7 @@ def test_a_name_alone_in_a_tuple_and_nothing_are_of_no_slot() -> None:
     assert attribute_of("session.id", "") == attribute_of("gen_ai.prompt", "tell me") == NOTHING
 
 
-def test_orders_of_names_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp_attributes, "_shapes", {})
+def test_orders_of_names_are_remembered_up_to_a_limit() -> None:
     assert shape_of(("a",)) is shape_of(("a",))
     for number in range(MAX_SHAPES + 10):
         shape_of((f"invented.{number}",))
