@@ -213,6 +213,9 @@ class BudgetGuard:
         """Operations were committed (a commit listener): they take the place of what was settled for them."""
         for start in range(0, len(operations), _AT_ONCE):
             with self._lock:
+                if not (self._ledgers or self._open or self._settled):
+                    self._committed.clear()
+                    return  # nothing counts, and the store tells whoever counts later
                 now = self._clock.now_us()
                 for ledger in self._ledgers:
                     if now >= ledger.end_us:

@@ -23,6 +23,8 @@ from ralex_core.collection.llm_usage import (
 
 MAX_TEXT = 256
 """Characters kept of a name that a provider sends."""
+FAST = "fast"
+"""Anthropic's `speed` that has a price of its own: the service tier of that name in the price book."""
 MAX_FINISH_REASONS = 8
 """Finish reasons kept: one per choice, and who asks for more choices wants no list of them."""
 
@@ -268,7 +270,8 @@ class MessagesAnswer(Answer):
             return
         self._said.update((name, value) for name, value in fields_of(usage).items() if value is not None)
         self.usage = self._said
-        self.service_tier = _text(self._said.get("service_tier"))
+        fast = self._said.get("speed") == FAST  # beside a tier of "standard", and dearer
+        self.service_tier = FAST if fast else _text(self._said.get("service_tier"))
 
 
 def _own(value: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from ralex_core.collection.llm_answer import FAST
 from ralex_core.collection.llm_usage import count_of
 
 MAX_TEXT = 256
@@ -62,7 +63,7 @@ def read_facts(body: bytes, limit_fields: tuple[str, ...]) -> Facts:
         asks_usage=asks,
         max_tokens=max(limits, default=None),  # who is asked with two of them may heed either
         choices=_choices(fields),
-        service_tier=_text(fields.get("service_tier")),
+        service_tier=FAST if fields.get("speed") == FAST else _text(fields.get("service_tier")),
         user_id=user,
         session_id=session,
         bounded=bounded,

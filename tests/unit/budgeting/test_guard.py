@@ -332,3 +332,23 @@ def test_a_call_that_another_model_may_answer_is_held_in_its_budget_too() -> Non
     guard.settle(held, usd("0.1"), "a")
     guard.hear([committed("a", "0.1", model="cheap")])
     assert [level.spent_usd for level in guard.levels()] == [usd("0.1"), 0]
+
+
+def test_without_budgets_and_calls_nothing_of_a_commit_is_looked_at() -> None:
+    looked_at: list[str] = []
+
+    class Watched(Operation):
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> object:
+            looked_at.append(name)
+            return super().__getattribute__(name)
+
+    guard = guard_of()
+    guard.hear([Watched(*committed("a", "0.1"))])
+    assert looked_at == []
+    held = guard.reserve(ANY, usd("0.1"))  # a budget may come while it is under way
+    guard.hear([committed("b", "0.1")])
+    guard.load([day()], lambda _budget, _window: [(NOON, usd("0.1"))])
+    guard.settle(held, usd("0.1"), "b")
+    assert spent(guard) == usd("0.1")

@@ -186,3 +186,12 @@ def test_no_json_whatever_makes_reading_fail(kind: type[Answer], events: list[An
     answer.whole(events[0] if events else None)
     answer.fields("openrouter")
     answer.attributes()
+
+
+def test_the_fast_mode_of_anthropic_is_a_tier_of_its_own() -> None:
+    """Its answers say `standard` of the tier, and `fast` of the speed, which costs more."""
+    usage = {"input_tokens": 10, "output_tokens": 5, "service_tier": "standard"}
+    for speed, tier in (("fast", "fast"), ("standard", "standard")):
+        answer = MessagesAnswer()
+        answer.whole({"id": "msg_1", "model": "m", "usage": {**usage, "speed": speed}, "stop_reason": "end_turn"})
+        assert answer.fields("anthropic")["service_tier"] == tier

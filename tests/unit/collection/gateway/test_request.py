@@ -87,3 +87,8 @@ def test_what_may_read_more_than_it_says_is_not_bounded(fields: dict[str, Any]) 
 def test_a_name_spelled_in_numbers_hides_nothing() -> None:
     body = json.dumps({"model": "m", "messages": said({"type": "file", "file": {"file_id": "f"}})})
     assert not read_facts(body.replace("file_id", r"file\u005fid").encode(), LIMITS).bounded
+
+
+def test_a_speed_that_costs_more_is_a_tier() -> None:
+    assert facts(speed="fast").service_tier == "fast"
+    assert facts(service_tier="flex", speed="standard").service_tier == "flex"
