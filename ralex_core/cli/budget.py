@@ -20,6 +20,9 @@ commands = typer.Typer(
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or its id.")]
 _KEPT = ("name", "scope", "value", "period", "rolling_hours", "soft_usd", "hard_usd", "timezone")
 
+CELL_CHARACTERS = 24
+"""Of a name in a table of budgets; the whole name stands in its sentence and in JSON."""
+
 
 @commands.command("list")
 def list_budgets(json: JsonOption = False, home: HomeOption = None) -> None:
@@ -35,7 +38,8 @@ def list_budgets(json: JsonOption = False, home: HomeOption = None) -> None:
         return
     table = _table("Name", "Counts", "Per", "Soft limit", "Hard limit", "Id")
     for one in found:
-        table.add_row(one["name"], _scope(one), _period(one), _usd(one["soft_usd"]), _usd(one["hard_usd"]), one["id"])
+        limits = (_usd(one["soft_usd"]), _usd(one["hard_usd"]))
+        table.add_row(_cell(one["name"]), _cell(_scope(one)), _period(one), *limits, one["id"])
     console().print(table)
 
 
@@ -65,8 +69,8 @@ def status(
     table = _table("Name", "Counts", "Spent", "of", "Left", "Ends at", "State")
     for one in found:
         table.add_row(
-            one["name"],
-            _scope(one),
+            _cell(one["name"]),
+            _cell(_scope(one)),
             _usd(one["spent_usd"]),
             f"{_usd(one['limit_usd'])} per {_period(one)}",
             _usd(one["remaining_usd"]),
@@ -236,11 +240,18 @@ def _say_none() -> None:
 def _table(*columns: str) -> Any:
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False, show_header=bool(columns))
+    table = Table(box=None, pad_edge=False, show_header=bool(columns))
+    for title in columns:
+        table.add_column(title, no_wrap=title not in ("Name", "Counts"))
     if not columns:
         table.add_column(style="dim")
         table.add_column()
     return table
+
+
+def _cell(text: str) -> str:
+    """A name as a cell holds it: cut, so that it takes two lines at most."""
+    return text if len(text) <= CELL_CHARACTERS else f"{text[: CELL_CHARACTERS - 1]}…"
 
 
 def _scope(one: dict[str, Any]) -> str:

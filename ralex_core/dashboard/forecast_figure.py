@@ -12,6 +12,8 @@ WIDTH, HEIGHT = 320.0, 150.0
 """The height is that of the page's drawing in pixels, so that grid lines and their words meet."""
 _HEADROOM = 1.06
 """The topmost point stays inside the box."""
+_WORDS_HEIGHT = 14.0
+"""The words of a grid line stand above it and stay inside the box too."""
 
 Point = tuple[float, float]
 
@@ -46,12 +48,13 @@ def figure_of(view: ForecastView, zone: tzinfo) -> ForecastFigure:
 
 
 def _dollars(top: float) -> list[DollarMark]:
-    """Two to four round amounts above zero."""
+    """Round amounts above zero, four at most."""
     power = 10.0 ** math.floor(math.log10(top))
     step = next(power * part for part in (0.25, 0.5, 1.0, 2.5) if top / (power * part) < 5)
     places = 0 if step >= 1 and step == round(step) else max(2, -math.floor(math.log10(step)) + 1)
     marks = [step * number for number in range(1, int(top / step) + 1)]
-    return [DollarMark(round(HEIGHT * (1 - usd / top), 1), f"${usd:,.{places}f}") for usd in marks]
+    lines = [DollarMark(round(HEIGHT * (1 - usd / top), 1), f"${usd:,.{places}f}") for usd in marks]
+    return [line for line in lines if line.y >= _WORDS_HEIGHT]
 
 
 def _times(view: ForecastView, zone: tzinfo) -> list[TimeMark]:

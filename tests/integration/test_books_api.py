@@ -68,6 +68,7 @@ async def test_a_reconciliation_is_begun_followed_and_seen(
     assert (statement["total"]["billed_usd"], statement["total"]["cost_usd"]) == ("0.0042", "0.0042")
     shown = unescape((await client.get("/statement")).text)
     assert "1 call looked up, 1 billed" in shown and "Reconcile now" in shown
+    assert ">$0.0042<" in shown and ">+$0.0007<" in shown  # the tiles: cost, billed − computed
     page = unescape((await client.get("/operations/op-1")).text)
     assert "billed by OpenAI; looked up" in page
     assert "more than computed: OpenRouter lists the cheapest host" in page

@@ -101,6 +101,12 @@ async def test_an_empty_range_says_what_will_appear(client: httpx.AsyncClient) -
     text = text_of(await page_of(client, "from=2020-01-01&to=2020-01-02"))
     assert "No call to a model in this range" in text
     assert "Show all time" in text
+    assert "Reset filters" not in text
+    assert "$0" not in text.replace("$50 of work for $1", "")  # nothing was called: what it cost is not 0
+
+
+async def test_filters_that_match_nothing_can_be_reset(client: httpx.AsyncClient) -> None:
+    assert "Reset filters" in text_of(await page_of(client, "project=nothing"))
 
 
 async def test_a_mistake_in_the_address_is_told(client: httpx.AsyncClient) -> None:

@@ -59,3 +59,11 @@ def test_mistakes_are_one_sentence_that_says_what_to_do(command: CommandLine) ->
         assert wrong.code == 2
         assert "or a number of hours such as 36h" in " ".join(wrong.stderr.split())
     assert command("budget", "set", "T", "--hard", "5", "--model", "a", "--user", "b").code == 2
+
+
+def test_long_names_leave_the_amounts_on_one_line(command: CommandLine) -> None:
+    command("budget", "set", "The allowance of the research team", "--hard", "5")
+    shown = command("budget", "status").stdout.splitlines()
+    assert len(shown) == 2
+    assert shown[1].startswith("The allowance of the re…")
+    assert "$5.00 per day" in shown[1]
