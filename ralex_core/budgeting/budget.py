@@ -111,7 +111,9 @@ class Budget:
 
 @functools.lru_cache(maxsize=256)
 def _pattern(value: str, model: bool) -> re.Pattern[str]:
-    text = ".*".join(re.escape(part) for part in value.split("*"))
+    first, *rest = (re.escape(part) for part in value.split("*"))
+    # what stands between two stars is looked for once, where it comes first: many stars must not take for ever
+    text = first + "".join(f"(?>.*?{part})" for part in rest[:-1]) + "".join(f".*{part}" for part in rest[-1:])
     if model:
         text = ("" if "/" in value else "(?:.*/)?") + text + _RELEASE
     return re.compile(text, re.DOTALL)

@@ -79,3 +79,27 @@ def test_the_daily_budget_warns_only() -> None:
     assert (made.built_in, made.soft_usd, made.hard_usd, made.period) == (True, 5, None, "day")
     assert checked(made) is made
     assert daily_budget(None) is None
+
+
+@pytest.mark.parametrize("scope", ["project", "model"])
+def test_a_pattern_of_many_stars_is_quick_to_say_no(scope: str) -> None:
+    """Callers choose the text, and the guard is asked before every call."""
+    many = budget(scope=scope, value="*a" * 60 + "*b")
+    assert not many.matches("a" * 250)
+    assert many.matches("a" * 250 + "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "matches"),
+    [
+        ("a*b*c", "a-b-b-c", True),
+        ("a*b*c", "abcc", True),
+        ("a*b*c", "acb", False),
+        ("*b*", "abc", True),
+        ("**", "", True),
+        ("a*a", "a", False),
+        ("*", "any\ntext", True),
+    ],
+)
+def test_a_star_stands_for_any_text(value: str, text: str, matches: bool) -> None:
+    assert budget(scope="project", value=value).matches(text) is matches
