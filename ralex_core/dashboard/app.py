@@ -52,6 +52,7 @@ from ralex_core.dashboard.security import SECURITY_HEADERS, Guard
 from ralex_core.dashboard.site import LIVE_PATH, Site
 from ralex_core.dashboard.websocket import MonitoringSocket
 from ralex_core.errors import RalexError
+from ralex_core.storage.queries import is_empty
 
 logger = logging.getLogger(__name__)
 
@@ -146,8 +147,7 @@ def _lifespan(site: Site, gateway: Gateway) -> Callable[[FastAPI], AbstractAsync
         hub.start()
         await asyncio.to_thread(site.start)
         gateway.recorder.start()
-        # the first operation should not wait for the price list
-        warming = asyncio.create_task(asyncio.to_thread(site.host.book.warm))
+        warming = asyncio.create_task(asyncio.to_thread(_load_prices, site))
         try:
             yield
         finally:
@@ -157,6 +157,13 @@ def _lifespan(site: Site, gateway: Gateway) -> Callable[[FastAPI], AbstractAsync
             await asyncio.to_thread(site.close)
 
     return lifespan
+
+
+def _load_prices(site: Site) -> None:
+    """No operation should wait for the price list. A monitor that nothing was sent to yet does without its 8 MB."""
+    host = site.host
+    if host.budgets.guard.has_budgets or not is_empty(host.own_store):
+        host.book.warm()
 
 
 def _add_files_and_docs(app: FastAPI, site: Site) -> None:
