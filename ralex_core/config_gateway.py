@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from ralex_core.config_url import BaseUrl
 
 Flavour = Literal["openai", "anthropic"]
 
@@ -21,7 +22,7 @@ class Upstream(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(
+    url: BaseUrl = Field(
         description="Base URL that takes the place of `/gateway/NAME/v1`, such as https://openrouter.ai/api/v1."
     )
     flavour: Flavour = Field(default="openai", description="In whose words the gateway's own errors are put.")
@@ -33,22 +34,6 @@ class Upstream(BaseModel):
     api_key: SecretStr | None = Field(
         default=None, description="The provider's key, for callers that send the monitor's token in its place."
     )
-
-    @field_validator("url")
-    @classmethod
-    def _is_base(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"{value!r} is not a URL such as https://api.openai.com/v1") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ValueError(f"{value!r} must begin with https:// or http:// and name a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(f"{value!r} must be a plain base URL: no user, password, query or fragment")
-        if not value.isascii() or any(character.isspace() or not character.isprintable() for character in value):
-            raise ValueError(f"{value!r} has characters that no URL has")
-        return value.rstrip("/")
 
 
 UPSTREAMS: Mapping[str, Upstream] = {

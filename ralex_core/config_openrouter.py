@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from ralex_core.config_url import BaseUrl
 
 
 class OpenRouterSettings(BaseModel):
@@ -18,7 +18,9 @@ class OpenRouterSettings(BaseModel):
     management_key: SecretStr | None = Field(
         default=None, description="A management key: the account's activity per day and model, of the last 30 days."
     )
-    url: str = Field(default="https://openrouter.ai/api/v1", description="Base URL, such as of a proxy of your own.")
+    url: BaseUrl = Field(
+        default="https://openrouter.ai/api/v1", description="Base URL, such as of a proxy of your own."
+    )
     every_h: float = Field(default=6, ge=0, description="Hours between reconciliations while serving; 0 is never.")
     days: int = Field(default=7, ge=1, le=30, description="Days back that calls without a bill are looked up.")
     lookups: int = Field(default=500, ge=1, le=100_000, description="Most calls looked up in one reconciliation.")
@@ -34,20 +36,6 @@ class OpenRouterSettings(BaseModel):
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError("it has characters that no key has; copy it again")
         return SecretStr(text)
-
-    @field_validator("url")
-    @classmethod
-    def _is_base(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"{value!r} is not a URL such as https://openrouter.ai/api/v1") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ValueError(f"{value!r} must begin with https:// or http:// and name a host")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(f"{value!r} must be a plain base URL: no user, password, query or fragment")
-        return value.rstrip("/")
 
     @property
     def is_on(self) -> bool:
