@@ -3,9 +3,9 @@
 import { TimeChart, dataTable, legend } from "./charts.js";
 import { count, percent, ratio, usd, usdTick } from "./format.js";
 import { Panel, tierSeries } from "./overview_charts.js";
-import { withCustom, withRange } from "./scope.js";
 import { total } from "./series.js";
 import { current, visit } from "./shell.js";
+import { reset, zoom } from "./zoom.js";
 
 /** @typedef {import("./charts.js").Series} Series */
 /** @typedef {import("./charts.js").Data} Data */
@@ -30,19 +30,6 @@ const LEAST_REFRESH_S = 30;
 /** @returns {{spend: CostSeries, units: Units, whole: Record<string, number | string | null>}} */
 function shown() {
   return /** @type {any} */ (current()).costs;
-}
-
-/** @param {number} fromUs @param {number} toUs */
-function zoom(fromUs, toUs) {
-  if (current().range?.key !== "custom") sessionStorage.setItem("ralex.zoomed-from", location.search);
-  void visit(new URL(withCustom(location.search, fromUs, toUs), location.href).href);
-}
-
-/** Back to where the zoom began. */
-function reset() {
-  if (current().range?.key !== "custom") return;
-  const from = sessionStorage.getItem("ralex.zoomed-from") ?? withRange(location.search, "24h");
-  void visit(new URL(from || location.pathname, location.href).href);
 }
 
 /** A figure of the whole range; money comes as a decimal string. @param {string} key @returns {number | null} */

@@ -4,8 +4,8 @@ import { setText } from "./dom.js";
 import { Live } from "./live.js";
 import { Feed, Host, KEEP_US, LiveSeries, showTiles, showToday } from "./overview_live.js";
 import { LatencyPanel, SpendPanel } from "./overview_charts.js";
-import { withCustom, withRange } from "./scope.js";
 import { current, nowUs, syncClock, visit } from "./shell.js";
+import { reset, zoom } from "./zoom.js";
 
 const SLIDE_MS = 1000; // a 15-minute window moves about half a pixel a second
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -20,19 +20,6 @@ const series = new LiveSeries();
 /** Whether something happened since the last refresh. */
 let changed = false;
 let drawnAt = 0;
-
-/** @param {number} fromUs @param {number} toUs */
-function zoom(fromUs, toUs) {
-  if (boot.range?.key !== "custom") sessionStorage.setItem("ralex.zoomed-from", location.search);
-  void visit(new URL(withCustom(location.search, fromUs, toUs), location.href).href);
-}
-
-/** Back to where the zoom began. */
-function reset() {
-  if (boot.range?.key !== "custom") return;
-  const from = sessionStorage.getItem("ralex.zoomed-from") ?? withRange(location.search, "24h");
-  void visit(new URL(from || location.pathname, location.href).href);
-}
 
 function isLive() {
   return boot.range?.live === true;

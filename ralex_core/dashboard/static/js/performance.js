@@ -5,8 +5,8 @@ import { el } from "./dom.js";
 import { count, ms, msTick } from "./format.js";
 import { HeatMap } from "./heat_map.js";
 import { DURATIONS, LOG_DURATIONS } from "./overview_charts.js";
-import { withCustom, withRange } from "./scope.js";
 import { current, visit } from "./shell.js";
+import { reset, zoom } from "./zoom.js";
 
 /** @typedef {import("./charts.js").Series} Series */
 /** @typedef {import("./charts.js").Data} Data */
@@ -37,19 +37,6 @@ const LEAST_REFRESH_S = 30;
 /** @returns {Shown} */
 function shown() {
   return /** @type {any} */ (current()).performance;
-}
-
-/** @param {number} fromUs @param {number} toUs */
-function zoom(fromUs, toUs) {
-  if (current().range?.key !== "custom") sessionStorage.setItem("ralex.zoomed-from", location.search);
-  void visit(new URL(withCustom(location.search, fromUs, toUs), location.href).href);
-}
-
-/** Back to where the zoom began. */
-function reset() {
-  if (current().range?.key !== "custom") return;
-  const from = sessionStorage.getItem("ralex.zoomed-from") ?? withRange(location.search, "24h");
-  void visit(new URL(from || location.pathname, location.href).href);
 }
 
 const context = { zone: current().timezone, onZoom: zoom, onReset: reset };

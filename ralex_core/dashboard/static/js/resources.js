@@ -4,8 +4,8 @@ import { setText } from "./dom.js";
 import { UNKNOWN, ago, bytes, count, percent } from "./format.js";
 import { Live } from "./live.js";
 import { KINDS, LinesPanel, gpuColor } from "./resource_charts.js";
-import { withCustom, withRange } from "./scope.js";
 import { current, nowUs, syncClock, visit } from "./shell.js";
+import { reset, zoom } from "./zoom.js";
 
 const REFRESH_LIVE_S = 5;
 
@@ -13,19 +13,6 @@ let boot = current();
 const context = { zone: boot.timezone, onZoom: zoom, onReset: reset };
 /** @type {Map<string, LinesPanel>} */
 const panels = new Map();
-
-/** @param {number} fromUs @param {number} toUs */
-function zoom(fromUs, toUs) {
-  if (boot.range?.key !== "custom") sessionStorage.setItem("ralex.zoomed-from", location.search);
-  void visit(new URL(withCustom(location.search, fromUs, toUs), location.href).href);
-}
-
-/** Back to where the zoom began. */
-function reset() {
-  if (boot.range?.key !== "custom") return;
-  const from = sessionStorage.getItem("ralex.zoomed-from") ?? withRange(location.search, "1h");
-  void visit(new URL(from || location.pathname, location.href).href);
-}
 
 /** @param {string} key @param {import("./resource_charts.js").Kind} kind @returns {LinesPanel | null} */
 function panel(key, kind) {
