@@ -16,7 +16,7 @@ import duckdb
 
 from ralex_core.model.window import DAY_US
 from ralex_core.storage.duckdb_store import DuckDBStore
-from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, GRAINS_US, MONEY
+from ralex_core.storage.schema import COLUMN_TYPES, DERIVED_COLUMNS, GRAINS_US, MONEY
 
 SPAN_DAYS = 90
 _CHUNK = 500_000
@@ -144,7 +144,7 @@ def _insert_statement() -> str:
         "door": "'otlp'",
         "revision": "0",
     }
-    names = ", ".join([*columns, "duration_bin"])
+    names = ", ".join([*columns, *DERIVED_COLUMNS])
     values = ", ".join(f"({value})::{COLUMN_TYPES[name]} as {name}" for name, value in columns.items())
     days = SPAN_DAYS
     return f"""
@@ -183,7 +183,7 @@ def _insert_statement() -> str:
             left join bench_tool as t on t.number = tool_number
             left join bench_project as p on p.number = user_number % {len(_PROJECTS)}
         )
-        select {", ".join(columns)}, {DURATION_BIN}
+        select {", ".join(columns)}, {", ".join(expression for _, expression in DERIVED_COLUMNS.values())}
         from named
         order by position
     """

@@ -39,8 +39,10 @@ FILTERS = {
     "session": Filters(session_id=("session-11",)),
 }
 
-SOME_OPERATION = operation_id(500_000)
-SOME_TRACE = trace_id(500_000)
+SOME_OPERATION = operation_id(987_654)
+SOME_TRACE = trace_id(987_654)
+UNKNOWN_ID = operation_id(-1)
+"""Among the others in the order of ids, so that no store can tell at a glance that it has none such."""
 
 Question = Callable[[DuckDBStore, Scope], object]
 
@@ -56,7 +58,12 @@ PANELS: dict[str, Question] = {
     "drift": lambda store, scope: queries.drift(store, scope),
     "operations, newest": lambda store, scope: queries.operations_page(store, scope),
     "operations, dearest": lambda store, scope: queries.operations_page(store, scope, sort="cost_usd"),
+    "operations, slowest": lambda store, scope: queries.operations_page(store, scope, sort="duration_ms"),
+    "operations, by name": lambda store, scope: queries.operations_page(store, scope, sort="name", descending=False),
+    "operations, failed": lambda store, scope: queries.operations_page(store, scope, status="error"),
     "operations, search": lambda store, scope: queries.operations_page(store, scope, search="opus"),
+    "operations, search an id": lambda store, scope: queries.operations_page(store, scope, search=SOME_OPERATION),
+    "operations, no such id": lambda store, scope: queries.operations_page(store, scope, search=UNKNOWN_ID),
     "one operation": lambda store, scope: queries.operation(store, SOME_OPERATION),
     "one trace": lambda store, scope: queries.trace(store, SOME_TRACE),
     "status": lambda store, scope: queries.status_totals(store),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
+from ralex_core.storage.schema import id_hash
 from ralex_core.storage.telemetry import Amendment
 
-_AMEND = """
+_AMEND = f"""
     update operations set
         outcome = coalesce($outcome, outcome),
         value_usd = coalesce($value_usd::DECIMAL(38,18), value_usd),
@@ -19,7 +20,7 @@ _AMEND = """
             when cost_usd is null then 'reported'
             else cost_basis end,
         quarantine = case when $accept then null else quarantine end
-    where operation_id = $operation_id
+    where id_hash = {id_hash("$operation_id")} and operation_id = $operation_id
     returning started_at
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ralex_core.model.operation import Operation
-from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, MONEY_COLUMNS
+from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, ID_HASH, MONEY_COLUMNS
 
 _UNKNOWN_COUNT = -1
 """Stands for None in a column of whole numbers, none of which is negative; not-a-number does in those of durations.
@@ -61,7 +61,7 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
             values = [None if amount is None else str(amount) for amount in values]
         columns[name] = np.fromiter(values, dtype=object, count=count)
         selected.append(f"{name}::{kind}")
-    selected.append(_BIN if "duration_ms" in columns else "null")
+    selected += [_BIN if "duration_ms" in columns else "null", ID_HASH]
     return BatchTable(columns, ", ".join(selected))
 
 

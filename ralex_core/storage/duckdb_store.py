@@ -80,11 +80,13 @@ class DuckDBStore:
         self._connection = self._connect()
         self._appending = without_optimizer(self._connection)
         try:
-            self._prepare_schema()
+            upgraded = self._prepare_schema()
             self._dirty = rollup.load_dirty(self._connection)
             self._minute_floor = rollup.minute_floor(self._connection, self._clock.now_us(), minute_rollup_days)
             self._retention_floor = int(self._meta("retention_floor") or 0)
             self._recent: RecentIds | None = RecentIds(self._last_start())
+            if upgraded:
+                self.refresh_rollups()
         except BaseException:
             self._connection.close()
             raise
@@ -111,7 +113,8 @@ class DuckDBStore:
         except duckdb.Error as error:
             raise translated(error, self.path) from error
 
-    def _prepare_schema(self) -> None:
+    def _prepare_schema(self) -> bool:
+        """Make the tables of a new file, bring those of an old one up to date; whether they were."""
         connection = self._connection
         try:
             tables = {row[0] for row in connection.execute("select table_name from duckdb_tables()").fetchall()}
@@ -120,7 +123,7 @@ class DuckDBStore:
                 for statement in ddl():
                     connection.execute(statement)
                 connection.execute("commit")
-                return
+                return False
             if "meta" not in tables or "operations" not in tables:
                 raise StoreCorrupt(
                     f"{self.path} is a DuckDB file, but not a Ralex Monitor store. "
@@ -134,11 +137,13 @@ class DuckDBStore:
                 f"{self.path} has schema {version}, this version knows {SCHEMA_VERSION}. "
                 "Upgrade ralex-monitor, or choose another RALEX_MONITOR_HOME; the file was not touched."
             )
-        if version < SCHEMA_VERSION:
-            try:
+        try:
+            if version < SCHEMA_VERSION:
                 upgrades.upgrade(connection, version)
-            except duckdb.Error as error:
-                raise translated(error, self.path) from error
+            upgrades.rehash(connection)
+        except duckdb.Error as error:
+            raise translated(error, self.path) from error
+        return version < SCHEMA_VERSION
 
     def _meta(self, key: str) -> str | None:
         row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()

@@ -10,7 +10,7 @@ import logging
 
 import duckdb
 
-from ralex_core.storage.schema import SCHEMA_VERSION
+from ralex_core.storage.schema import HASH_CHECK, ID_HASH, SCHEMA_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,44 @@ _RESOURCES = (
     "value DOUBLE, reason VARCHAR)",
 )
 
-STEPS: dict[int, tuple[str, ...]] = {2: _RESOURCES}
+_MEASURES_3 = (
+    "operations BIGINT, errors BIGINT, billable BIGINT, priced BIGINT, successes BIGINT, basis_billed BIGINT, "
+    "basis_computed BIGINT, basis_reported BIGINT, input_tokens BIGINT, cache_read_tokens BIGINT, "
+    "cache_write_tokens BIGINT, output_tokens BIGINT, reasoning_tokens BIGINT, cost_usd DECIMAL(38,18), "
+    "reported_usd DECIMAL(38,18), computed_usd DECIMAL(38,18), billed_usd DECIMAL(38,18), quarantined BIGINT, "
+    "quarantined_usd DECIMAL(38,18), baseline_success_usd DECIMAL(38,18), value_usd DECIMAL(38,18), "
+    "drift_reported_usd DECIMAL(38,18), drift_billed_usd DECIMAL(38,18), duration_ms DOUBLE, timed BIGINT, "
+    "ttft_ms DOUBLE, ttft_timed BIGINT"
+)
+_CALLS = (
+    *(
+        f"create table {table}_{grain} (bucket BIGINT, {columns})"
+        for grain in ("hour", "day")
+        for table, columns in (
+            (
+                "rollup_call",
+                f"kind VARCHAR, name VARCHAR, project VARCHAR, model VARCHAR, tier VARCHAR, {_MEASURES_3}",
+            ),
+            ("rollup_user_name", f"kind VARCHAR, name VARCHAR, user_id VARCHAR, {_MEASURES_3}"),
+            (
+                "latency_call",
+                "kind VARCHAR, name VARCHAR, project VARCHAR, model VARCHAR, tier VARCHAR, bin SMALLINT, n BIGINT",
+            ),
+        )
+    ),
+    "alter table operations add column id_hash UINTEGER",
+    "create or replace view operations_view as select make_timestamp(started_at) as started_at_utc, "
+    "* exclude (duration_bin, id_hash) from operations",
+    "insert into dirty select distinct 'hour', started_at // 3600000000 * 3600000000 from operations "
+    "where started_at >= coalesce((select value::BIGINT from meta where key = 'retention_floor'), 0)",
+)
+
+STEPS: dict[int, tuple[str, ...]] = {2: _RESOURCES, 3: _CALLS}
 """Version → the statements that lead to it from the version before."""
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
-    """Take a file from `version` to `SCHEMA_VERSION`, whole or not at all.
+    """Take a file from `version` to `SCHEMA_VERSION`, whole or not at all. Rollups may be behind afterwards.
 
     Raises:
         duckdb.Error: a step failed; the file is as it was.
@@ -62,3 +94,18 @@ def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
         connection.execute("rollback")
         raise
     logger.info("The telemetry store was upgraded from schema %d to %d.", version, SCHEMA_VERSION)
+
+
+def rehash(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill `id_hash` anew where DuckDB hashes otherwise than when the file was written, or nothing was hashed yet."""
+    known = connection.execute("select value from meta where key = 'hash_check'").fetchall()
+    if known == connection.execute(f"select {HASH_CHECK}").fetchall():
+        return
+    connection.execute("begin")
+    try:
+        connection.execute(f"update operations set id_hash = {ID_HASH}")
+        connection.execute(f"insert or replace into meta values ('hash_check', {HASH_CHECK})")
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise

@@ -1,7 +1,8 @@
 """Questions to a telemetry store: one function each, typed rows, the same answers for pages, API and reports."""
 
 from ralex_core.storage.queries.breakdown import BreakdownRow, DriftRow, breakdown, drift, filter_values
-from ralex_core.storage.queries.operations import OperationsPage, operation, operations_page, recent_operations, trace
+from ralex_core.storage.queries.operations import operation, recent_operations, trace
+from ralex_core.storage.queries.pages import OperationsPage, operations_page
 from ralex_core.storage.queries.resources import (
     GpuBucket,
     ProcessBucket,

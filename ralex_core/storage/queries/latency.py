@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ralex_core.model.window import DAY_US, HOUR_US, MINUTE_US, Scope, Window
 from ralex_core.stats.quantiles import bin_of, value_of
-from ralex_core.storage.queries.segments import Only, binned, conditions, measured, percentiles
-from ralex_core.storage.schema import LATENCY_CUBES, SUM_CUBES
+from ralex_core.storage.queries.segments import Only, binned, conditions, measured, percentiles, sums_rolled_up
+from ralex_core.storage.schema import LATENCY_CUBES
 from ralex_core.storage.telemetry import Store
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ MAX_PEAK_OPERATIONS = 200_000
 
 
 def rolled_up(columns: Sequence[str]) -> bool:
-    """Whether rollups know these columns; else the operations themselves have to be read."""
+    """Whether rollups of sums and of latency know these columns; else the operations themselves have to be read."""
     wanted = set(columns)
-    return any(cube.covers(wanted) for cube in SUM_CUBES) and any(cube.covers(wanted) for cube in LATENCY_CUBES)
+    return sums_rolled_up(wanted) and any(cube.covers(wanted) for cube in LATENCY_CUBES)
 
 
 @dataclass(slots=True)

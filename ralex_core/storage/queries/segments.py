@@ -19,7 +19,7 @@ Only = Mapping[str, str | None]
 _ROUND_BUCKETS = (
     *(SECOND_US * n for n in (1, 5, 10, 30)),
     *(MINUTE_US * n for n in (1, 5, 10, 30)),
-    *(HOUR_US * n for n in (1, 2, 4, 12)),
+    *(HOUR_US * n for n in (1, 2, 4)),
     *(DAY_US * n for n in (1, 7, 30, 90, 365)),
 )
 
@@ -89,11 +89,27 @@ def conditions(filters: Filters, parameters: dict[str, Any], table: str = "") ->
     """
     text = ""
     for column, values in filters.items():
-        parameters[f"f_{column}"] = list(values)
         named = _IN_ATTRIBUTES.get(column, "{table}" + column).format(table=f"{table}." if table else "")
         subject = f"coalesce({named}, '')" if "" in values else named
-        text += f" and {subject} in (select unnest($f_{column}::VARCHAR[]))"
+        text += f" and {subject} {among(f'f_{column}', values, parameters)}"
     return text
+
+
+def among(parameter: str, values: Sequence[str], parameters: dict[str, Any]) -> str:
+    """`= …` or `in …` for a column that must have one of the values, which are added to `parameters`.
+
+    A single value, which is what people mostly choose, is looked for while reading; several are joined afterwards.
+    """
+    if len(values) == 1:
+        parameters[parameter] = values[0]
+        return f"= ${parameter}"
+    parameters[parameter] = list(values)
+    return f"in (select unnest(${parameter}::VARCHAR[]))"
+
+
+def sums_rolled_up(columns: set[str]) -> bool:
+    """Whether a rollup of sums keeps all of these columns apart; else the operations themselves have to be read."""
+    return any(cube.covers(columns) for cube in SUM_CUBES)
 
 
 class _Plan(NamedTuple):

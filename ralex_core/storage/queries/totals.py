@@ -8,6 +8,7 @@ from decimal import Decimal
 from ralex_core.model.window import Scope
 from ralex_core.stats.quantiles import value_of
 from ralex_core.storage.queries.segments import measured, percentiles
+from ralex_core.storage.schema import GRAINS_US, MEASURES
 from ralex_core.storage.telemetry import Store
 
 _ADDED = (
@@ -147,25 +148,30 @@ class StatusTotals:
     quarantined_usd: Decimal
 
 
-def status_totals(store: Store) -> StatusTotals:
-    """Totals over all time, read from the operations themselves: true to the last commit, retention excepted."""
-    from ralex_core.storage.schema import MEASURES
+_STATUS = (
+    "operations",
+    "billable",
+    "input_tokens",
+    "output_tokens",
+    "reported_usd",
+    "computed_usd",
+    "billed_usd",
+    "cost_usd",
+    "priced",
+    "quarantined",
+    "quarantined_usd",
+)
 
-    names = (
-        "operations",
-        "billable",
-        "input_tokens",
-        "output_tokens",
-        "reported_usd",
-        "computed_usd",
-        "billed_usd",
-        "cost_usd",
-        "priced",
-        "quarantined",
-        "quarantined_usd",
-    )
-    row = store.query(f"select {', '.join(MEASURES[name][1] for name in names)} from operations")[0]
-    value = dict(zip(names, row, strict=True))
+
+def status_totals(store: Store) -> StatusTotals:
+    """Totals of everything stored, true to the last commit: what rollups do not tell of yet is read from operations."""
+    low = _FAR
+    while True:
+        *row, behind_from = store.query(_STATUS_SQL, {"low": low})[0]
+        if behind_from is None or behind_from >= low:
+            break
+        low = behind_from
+    value = dict(zip(_STATUS, row, strict=True))
     return StatusTotals(
         operations=value["operations"],
         llm_operations=value["billable"],
@@ -179,6 +185,30 @@ def status_totals(store: Store) -> StatusTotals:
         quarantined_count=value["quarantined"],
         quarantined_usd=Decimal(value["quarantined_usd"]),
     )
+
+
+def _status_sql() -> str:
+    """One statement, so that all its parts are of the same commit: whole days, the hours of days that are behind, and
+    the operations of hours that are behind, from `$low` on. The last column is the first hour that is behind: when it
+    is before `$low`, the sums are not whole. `$low` is what spares looking through all operations."""
+    hour, day = GRAINS_US["hour"], GRAINS_US["day"]
+    floor = "(select coalesce(max(value::BIGINT), 0) from meta where key = 'retention_floor')"
+    behind = "(select bucket from dirty where grain = 'hour')"
+    days_behind = f"(select bucket // {day} * {day} from {behind})"
+    rolled = ", ".join(f"coalesce(sum({name}), 0)::{MEASURES[name][0]} as {name}" for name in _STATUS)
+    counted = ", ".join(f"{MEASURES[name][1]} as {name}" for name in _STATUS)
+    return (
+        f"select {rolled}, (select min(bucket) from {behind}) from ("
+        f"select {rolled} from rollup_client_day where bucket >= {floor} and bucket not in {days_behind} "
+        f"union all select {rolled} from rollup_client_hour "
+        f"where bucket >= {floor} and bucket // {day} * {day} in {days_behind} and bucket not in {behind} "
+        f"union all select {counted} from operations "
+        f"where started_at >= {floor} and started_at >= $low and started_at // {hour} * {hour} in {behind})"
+    )
+
+
+_STATUS_SQL = _status_sql()
+_FAR = 1 << 62
 
 
 def extent(store: Store) -> tuple[int, int] | None:

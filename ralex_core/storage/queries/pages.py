@@ -1,0 +1,190 @@
+"""Pages of operations: chosen, sorted and counted without reading more of history than the page needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ralex_core.model.operation import Operation
+from ralex_core.model.window import DAY_US, HOUR_US, Scope, Window
+from ralex_core.storage.queries.search import matching
+from ralex_core.storage.queries.segments import conditions, measured, sums_rolled_up
+from ralex_core.storage.schema import COLUMN_TYPES
+from ralex_core.storage.telemetry import Store
+
+_COLUMNS = ", ".join(Operation._fields)
+
+SORTS = ("started_at", "duration_ms", "cost_usd", "input_tokens", "output_tokens", "name", "model")
+EXACT_COLUMNS = ("name", "provider", "service", "client", "feature", "workflow", "door")
+MAX_LIMIT = 500
+COUNT_UP_TO = 100_000
+"""Exact totals of a page are counted this far; beyond it the page says "more than"."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsPage:
+    """A page of operations and how many there are in all (`total_is_exact` False: at least that many)."""
+
+    rows: list[Operation]
+    total: int
+    total_is_exact: bool
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a page is asked of: the condition in SQL, its parameters, and the columns it names."""
+
+    scope: Scope
+    where: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+    only: dict[str, str | None] | None = field(default_factory=dict[str, str | None])
+    """Columns that must have one value beside the filters; None when something is asked that no rollup could tell."""
+
+    def beside_rollups(self, condition: str) -> None:
+        self.where += f" and {condition}"
+        self.only = None
+
+    def within(self, low_us: int, high_us: int) -> tuple[str, dict[str, Any]]:
+        """`from … where …` for a part of the window, and its parameters."""
+        return (
+            f"from operations where started_at >= $low and started_at < $high{self.where}",
+            self.parameters | {"low": low_us, "high": high_us},
+        )
+
+
+def operations_page(
+    store: Store,
+    scope: Scope,
+    *,
+    sort: str = "started_at",
+    descending: bool = True,
+    limit: int = 50,
+    offset: int = 0,
+    kind: str | None = None,
+    status: str | None = None,
+    basis: str | None = None,
+    quarantined: bool = False,
+    search: str | None = None,
+    exactly: Sequence[tuple[str, str]] = (),
+) -> OperationsPage:
+    """Operations that started in the window, in the order asked for; unknown values come last.
+
+    `search` is a case-insensitive part of a name, model or user, or a whole operation, session, trace or request id
+    (the last two are looked for where nothing else is found). `exactly` names columns of `EXACT_COLUMNS` and their
+    value; an empty one means "not known".
+
+    Raises:
+        ValueError: `sort` is not one of `SORTS`, or a column is not one of `EXACT_COLUMNS`.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"cannot sort by {sort!r}; choose one of {', '.join(SORTS)}")
+    asked = _Asked(scope)
+    asked.where = conditions(scope.filters, asked.parameters)
+    _narrow(asked, kind, status, basis, quarantined, exactly)
+    if search and (text := search.strip()):
+        found = matching(store, scope, text, asked.parameters)
+        if not found:
+            return OperationsPage([], 0, True)
+        asked.beside_rollups(found)
+    wanted = range(max(offset, 0), max(offset, 0) + min(limit, MAX_LIMIT))
+    ids = _page_ids(store, asked, sort, descending, wanted)
+    direction = "desc" if descending else "asc"
+    rows = store.query(
+        f"select {_COLUMNS} from operations where rowid in (select unnest($ids::BIGINT[])) "
+        f"order by {sort} {direction} nulls last, rowid {direction}",
+        {"ids": ids},
+    )
+    counted = max(_count(store, asked), wanted.start + len(rows) if rows else 0)
+    return OperationsPage([Operation._make(row) for row in rows], min(counted, COUNT_UP_TO), counted <= COUNT_UP_TO)
+
+
+def _narrow(
+    asked: _Asked,
+    kind: str | None,
+    status: str | None,
+    basis: str | None,
+    quarantined: bool,
+    exactly: Sequence[tuple[str, str]],
+) -> None:
+    """Add to the condition what is asked beside the filters."""
+    for column, value in (("kind", kind), *exactly):
+        if column != "kind" and column not in EXACT_COLUMNS:
+            raise ValueError(f"cannot select by {column!r}; choose one of {', '.join(EXACT_COLUMNS)}")
+        if value is None:
+            continue
+        if asked.only is not None:
+            asked.only[column] = value or None
+        asked.parameters |= {f"exact_{column}": value} if value else {}
+        asked.where += f" and {column} = $exact_{column}" if value else f" and {column} is null"
+    for column, value in (("status", status), ("cost_basis", basis)):
+        if value:
+            asked.parameters[column] = value
+            asked.beside_rollups(f"{column} = ${column}")
+    if quarantined:
+        asked.beside_rollups("quarantine is not null")
+
+
+def _count(store: Store, asked: _Asked) -> int:
+    """How many operations there are, counted to just beyond `COUNT_UP_TO`.
+
+    From rollups where they know what is asked, which are a moment behind: the last day is always counted.
+    """
+    window, filters = asked.scope.window, asked.scope.filters
+    last_day = (window.end_us - DAY_US) // DAY_US * DAY_US
+    since, rolled = window.start_us, 0
+    columns = None if asked.only is None else {"kind", *asked.only, *(column for column, _ in filters.items())}
+    if columns is not None and since < last_day and sums_rolled_up(columns):
+        before = Scope(Window(since, last_day), filters)
+        rolled = measured(store, before, ("operations",), only=asked.only)[0][0] or 0
+        since = last_day
+    of, parameters = asked.within(since, window.end_us)
+    return rolled + store.query(f"select count(*) from (select 1 {of} limit {COUNT_UP_TO + 1})", parameters)[0][0]
+
+
+def _page_ids(store: Store, asked: _Asked, sort: str, descending: bool, wanted: range) -> list[int]:
+    """The row ids of a page: sorting a few bytes a row and not forty-five columns keeps a page of many rows quick."""
+    direction = "desc" if descending else "asc"
+    window = asked.scope.window
+    whole = (window.start_us, window.end_us)
+    parts, condition, bound = [whole], "", dict[str, Any]()
+    if sort == "started_at":
+        parts = [*_ends(window, (HOUR_US, DAY_US, 7 * DAY_US), newest=descending), whole]
+    else:
+        last = _bound(store, asked, sort, direction, wanted.stop)
+        if last is not None:
+            bound = {"bound": last}
+            condition = f" and {sort} {'>=' if descending else '<='} $bound::{COLUMN_TYPES[sort]}"
+    ids: list[tuple[int]] = []
+    for low, high in parts:
+        of, parameters = asked.within(low, high)
+        ids = store.query(
+            f"select rowid {of}{condition} order by {sort} {direction} nulls last, rowid {direction} "
+            f"limit {len(wanted)} offset {wanted.start}",
+            parameters | bound,
+        )
+        if len(ids) == len(wanted):
+            break
+    return [row[0] for row in ids]
+
+
+def _bound(store: Store, asked: _Asked, sort: str, direction: str, count: int) -> Any:
+    """A value that `count` operations of the last day or week come up to: no operation beyond it is among the first
+    `count` of the whole window, and skipping those while reading spares sorting them. None: too few have a value."""
+    for low, high in _ends(asked.scope.window, (DAY_US, 7 * DAY_US), newest=True):
+        of, parameters = asked.within(low, high)
+        last = store.query(
+            f"select {sort} {of} and {sort} is not null order by {sort} {direction} limit 1 offset {count - 1}",
+            parameters,
+        )
+        if last:
+            return last[0][0]
+    return None
+
+
+def _ends(window: Window, spans_us: Sequence[int], *, newest: bool) -> list[tuple[int, int]]:
+    """The last (or first) stretches of these lengths, as far as they are shorter than the window."""
+    shorter = [span for span in spans_us if span < window.length_us]
+    if newest:
+        return [(window.end_us - span, window.end_us) for span in shorter]
+    return [(window.start_us, window.start_us + span) for span in shorter]

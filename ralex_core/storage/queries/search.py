@@ -1,0 +1,81 @@
+"""Finding operations by a text that people type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ralex_core.model.window import Filters, Scope
+from ralex_core.storage.queries.operations import WITH_ID
+from ralex_core.storage.queries.segments import among, conditions
+from ralex_core.storage.telemetry import Store
+
+
+def matching(store: Store, scope: Scope, text: str, parameters: dict[str, Any]) -> str:
+    """The condition for part of a name, model or user, or a whole id, its values added to `parameters`; empty when no
+    operation of the window has it.
+
+    Names, models, users and sessions are few: they are matched in the rollups, and the operations only by what was
+    found there. Traces and request ids are looked for where nothing else was found.
+    """
+    names, models, users = _named(store, scope.filters, text.lower())
+    found: list[str] = []
+    for column, values in (("name", names), ("model", models), ("user_id", users)):
+        if values:
+            found.append(f"{column} {among(f's_{column}', values, parameters)}")
+    ids: list[str] = []
+    if _is_session(store, text):
+        ids.append("session_id = $id")
+    if _is_there(store, scope, WITH_ID, text):
+        ids.append(WITH_ID)
+    if not found and not ids:
+        ids = [
+            condition
+            for condition in ("trace_id = $id", "provider_request_id = $id")
+            if _is_there(store, scope, condition, text)
+        ]
+    if ids:
+        parameters["id"] = text
+    return f"({' or '.join([*found, *ids])})" if found or ids else ""
+
+
+def _named(store: Store, filters: Filters, text: str) -> tuple[list[str], list[str], list[str]]:
+    """Names, models and users with a text in them; of names and models no more than it takes to tell the operations."""
+    parameters: dict[str, Any] = {"text": text, "since": store.coarse_until_us}
+    known = conditions(Filters(project=filters.project, model=filters.model, tier=filters.tier), parameters)
+    has_text = "(contains(lower(name), $text) or contains(lower(model), $text))"
+    calls = set(
+        store.query(
+            f"select name, model from rollup_call_day where {has_text}{known} "
+            f"union select name, model from operations where started_at >= $since and {has_text}{known}",
+            parameters,
+        )
+    )
+    users = store.query(
+        "select user_id from rollup_user_name_day where contains(lower(user_id), $text) "
+        "union select user_id from operations where started_at >= $since and contains(lower(user_id), $text)",
+        {"text": text, "since": store.coarse_until_us},
+    )
+    by_name = {call for call in calls if call[0] is not None and text in call[0].lower()}
+    by_model = {call for call in calls if call[1] is not None and text in call[1].lower()}
+    names = {name for name, _ in by_name} if not by_name < by_model else set[str]()
+    models = {model for _, model in by_model} if not by_model <= by_name else set[str]()
+    return sorted(names), sorted(models), sorted(user for (user,) in users)
+
+
+def _is_session(store: Store, text: str) -> bool:
+    return bool(
+        store.query(
+            "(select 1 from rollup_session_day where session_id = $id limit 1) "
+            "union (select 1 from operations where started_at >= $since and session_id = $id limit 1)",
+            {"id": text, "since": store.coarse_until_us},
+        )
+    )
+
+
+def _is_there(store: Store, scope: Scope, condition: str, text: str) -> bool:
+    return bool(
+        store.query(
+            f"select 1 from operations where started_at >= $low and started_at < $high and {condition} limit 1",
+            {"id": text, "low": scope.window.start_us, "high": scope.window.end_us},
+        )
+    )
