@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ralex_core.model.operation import Operation
-from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, ID_HASH, MONEY_COLUMNS
+from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, ID_HASH, MONEY_COLUMNS, TRACE_HASH
 
 _UNKNOWN_COUNT = -1
 """Stands for None in a column of whole numbers, none of which is negative; not-a-number does in those of durations.
@@ -61,7 +61,8 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
             values = [None if amount is None else str(amount) for amount in values]
         columns[name] = np.fromiter(values, dtype=object, count=count)
         selected.append(f"{name}::{kind}")
-    selected += [_BIN if "duration_ms" in columns else "null", ID_HASH]
+    selected.append(_BIN if "duration_ms" in columns else "null")
+    selected += [ID_HASH, TRACE_HASH if "trace_id" in columns else "null"]
     return BatchTable(columns, ", ".join(selected))
 
 

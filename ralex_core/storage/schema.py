@@ -43,17 +43,19 @@ DURATION_BIN = bin_sql("duration_ms")
 
 
 def id_hash(expression: str) -> str:
-    """SQL of what is kept beside every id: four bytes a row are looked through in a tenth of the time ids take."""
+    """SQL of what is kept beside ids: four bytes a row are looked through in a tenth of the time that ids take."""
     return f"(hash({expression}) & 4294967295)::UINTEGER"
 
 
 ID_HASH = id_hash("operation_id")
+TRACE_HASH = id_hash("trace_id")
 HASH_CHECK = "hash('operation_id')::VARCHAR"
 """Differs from what `meta` remembers when DuckDB hashes otherwise than when the file was written."""
 
 DERIVED_COLUMNS: dict[str, tuple[str, str]] = {
     "duration_bin": ("SMALLINT", DURATION_BIN),
     "id_hash": ("UINTEGER", ID_HASH),
+    "trace_hash": ("UINTEGER", TRACE_HASH),
 }
 """Columns of `operations` that follow from the others: type and expression."""
 

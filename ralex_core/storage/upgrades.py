@@ -10,7 +10,7 @@ import logging
 
 import duckdb
 
-from ralex_core.storage.schema import HASH_CHECK, ID_HASH, SCHEMA_VERSION
+from ralex_core.storage.schema import HASH_CHECK, ID_HASH, SCHEMA_VERSION, TRACE_HASH
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +65,9 @@ _CALLS = (
         )
     ),
     "alter table operations add column id_hash UINTEGER",
+    "alter table operations add column trace_hash UINTEGER",
     "create or replace view operations_view as select make_timestamp(started_at) as started_at_utc, "
-    "* exclude (duration_bin, id_hash) from operations",
+    "* exclude (duration_bin, id_hash, trace_hash) from operations",
     "insert into dirty select distinct 'hour', started_at // 3600000000 * 3600000000 from operations "
     "where started_at >= coalesce((select value::BIGINT from meta where key = 'retention_floor'), 0)",
 )
@@ -97,13 +98,13 @@ def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
 
 
 def rehash(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill `id_hash` anew where DuckDB hashes otherwise than when the file was written, or nothing was hashed yet."""
+    """Fill the hashes of ids where DuckDB hashes otherwise than when the file was written, or nothing was hashed yet."""
     known = connection.execute("select value from meta where key = 'hash_check'").fetchall()
     if known == connection.execute(f"select {HASH_CHECK}").fetchall():
         return
     connection.execute("begin")
     try:
-        connection.execute(f"update operations set id_hash = {ID_HASH}")
+        connection.execute(f"update operations set id_hash = {ID_HASH}, trace_hash = {TRACE_HASH}")
         connection.execute(f"insert or replace into meta values ('hash_check', {HASH_CHECK})")
         connection.execute("commit")
     except BaseException:

@@ -12,6 +12,7 @@ from ralex_core.storage.telemetry import Store
 _COLUMNS = ", ".join(Operation._fields)
 
 WITH_ID = f"id_hash = {id_hash('$id')} and operation_id = $id"
+IN_TRACE = f"trace_hash = {id_hash('$id')} and trace_id = $id"
 
 
 def operation(store: Store, operation_id: str, near_us: int | None = None) -> Operation | None:
@@ -26,7 +27,7 @@ def operation(store: Store, operation_id: str, near_us: int | None = None) -> Op
 def trace(store: Store, trace_id: str, limit: int = 500, near_us: int | None = None) -> list[Operation]:
     """The operations of one trace by start time, at most `limit`. `near_us` as for `operation`."""
     tail = f"order by started_at, operation_id limit {int(limit)}"
-    return [Operation._make(row) for row in _near(store, "trace_id = $id", {"id": trace_id}, near_us, tail)]
+    return [Operation._make(row) for row in _near(store, IN_TRACE, {"id": trace_id}, near_us, tail)]
 
 
 def _near(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ralex_core.model.window import Filters, Scope
-from ralex_core.storage.queries.operations import WITH_ID
+from ralex_core.storage.queries.operations import IN_TRACE, WITH_ID
 from ralex_core.storage.queries.segments import among, conditions
 from ralex_core.storage.telemetry import Store
 
@@ -30,7 +30,7 @@ def matching(store: Store, scope: Scope, text: str, parameters: dict[str, Any]) 
     if not found and not ids:
         ids = [
             condition
-            for condition in ("trace_id = $id", "provider_request_id = $id")
+            for condition in (IN_TRACE, "provider_request_id = $id")
             if _is_there(store, scope, condition, text)
         ]
     if ids:

@@ -49,7 +49,7 @@ def test_a_file_of_version_1_keeps_every_row(old_file: Path) -> None:
         operations = connection.execute("select * from operations order by operation_id").fetchall()
     store = DuckDBStore(old_file)
     try:
-        assert store.query("select * exclude (id_hash) from operations order by operation_id") == operations
+        assert store.query("select * exclude (id_hash, trace_hash) from operations order by operation_id") == operations
         sample = store.query("select * from resource_samples")[0]
         assert sample[: len(MEASURED)] == MEASURED
         assert set(sample[len(MEASURED) :]) == {None}
@@ -78,11 +78,12 @@ def test_rollups_and_ids_of_an_upgraded_file_answer_at_once(old_file: Path) -> N
 def test_ids_are_hashed_anew_when_duckdb_hashes_otherwise(old_file: Path) -> None:
     DuckDBStore(old_file).close()
     with duckdb.connect(str(old_file)) as connection:
-        connection.execute("update operations set id_hash = 1")
+        connection.execute("update operations set trace_id = 't-1', id_hash = 1, trace_hash = 1")
         connection.execute("update meta set value = 'of another version' where key = 'hash_check'")
     store = DuckDBStore(old_file)
     try:
         assert queries.operation(store, "a") is not None
+        assert len(queries.trace(store, "t-1")) == 2
     finally:
         store.close()
 
