@@ -18,7 +18,10 @@ INSTALLER = {"pip", "setuptools", "wheel", "pkg_resources", "_distutils_hack", "
 
 
 def installed(directory: Path) -> tuple[list[str], dict[str, float]]:
-    """Packages of the environment at `directory`, pip's own aside, and megabytes per top-level name, largest first."""
+    """Packages of the environment at `directory`, pip's own aside, and megabytes per top-level name, largest first.
+
+    Megabytes of 2**20 bytes, as `du -m` prints them of blocks on disk: peers were measured with it.
+    """
     listing = subprocess.run(
         [directory / "bin" / "python", "-m", "pip", "list", "--format=json"], check=True, capture_output=True, text=True
     )
@@ -29,7 +32,7 @@ def installed(directory: Path) -> tuple[list[str], dict[str, float]]:
         for entry in packages.iterdir()
         if entry.name.split("-")[0] not in INSTALLER
     }
-    return names, {name: size / 1e6 for name, size in sorted(sizes.items(), key=lambda item: -item[1])}
+    return names, {name: size / 2**20 for name, size in sorted(sizes.items(), key=lambda item: -item[1])}
 
 
 def run(arguments: list[str] | None = None) -> list[Figure]:

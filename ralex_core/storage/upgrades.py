@@ -98,7 +98,7 @@ def upgrade(connection: duckdb.DuckDBPyConnection, version: int) -> None:
 
 
 def rehash(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill the hashes of ids where DuckDB hashes otherwise than when the file was written, or nothing was hashed yet."""
+    """Fill the hashes of ids where DuckDB hashes otherwise than when the file was written, or nothing is hashed yet."""
     known = connection.execute("select value from meta where key = 'hash_check'").fetchall()
     if known == connection.execute(f"select {HASH_CHECK}").fetchall():
         return

@@ -46,8 +46,9 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     `HOME` moves with it, so that logs of assistants on this machine are neither found nor followed.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("RALEX_MONITOR_")}
-    for size in ("COLUMNS", "LINES"):  # what runs the tests may have set them; a program asks its own terminal
-        own.pop(size, None)
+    # What runs the tests may have set these: a program asks its own terminal, and is compiled once, not at every start.
+    for name in ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE"):
+        own.pop(name, None)
     return {
         **own,
         "RALEX_MONITOR_HOME": str(home),
