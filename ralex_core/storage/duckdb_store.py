@@ -34,9 +34,9 @@ _STORED_REVISIONS = """
     group by operation_id
 """
 
-THREADS = max(1, (os.cpu_count() or 1) // 2)
-"""DuckDB's own; the other half of the cores is for Python. With two threads on two cores an ingest run took a sixth
-more CPU, since each statement wakes both, and the overview was no quicker."""
+THREADS = min(4, os.cpu_count() or 1)
+"""That work on one query. Batches are too small to be split, so writing gains nothing by a second; reading all of a
+long history takes half as long. No more than four, so that one page does not take a whole workstation."""
 
 MEMORY_LIMIT = "1GB"
 """Ceiling of DuckDB's own buffers; it spills to disk beyond it."""

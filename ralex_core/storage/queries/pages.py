@@ -17,6 +17,10 @@ _COLUMNS = ", ".join(Operation._fields)
 
 SORTS = ("started_at", "duration_ms", "cost_usd", "input_tokens", "output_tokens", "name", "model")
 EXACT_COLUMNS = ("name", "provider", "service", "client", "feature", "workflow", "door")
+_MEASURES = {("status", "error"): "errors"} | {
+    ("cost_basis", basis): f"basis_{basis}" for basis in ("billed", "computed", "reported")
+}
+"""What of a rollup counts the operations with a value."""
 MAX_LIMIT = 500
 COUNT_UP_TO = 100_000
 """Exact totals of a page are counted this far; beyond it the page says "more than"."""
@@ -38,12 +42,15 @@ class _Asked:
     scope: Scope
     where: str = ""
     parameters: dict[str, Any] = field(default_factory=dict[str, Any])
-    only: dict[str, str | None] | None = field(default_factory=dict[str, str | None])
-    """Columns that must have one value beside the filters; None when something is asked that no rollup could tell."""
+    only: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Columns that must have one value beside the filters."""
+    measure: str | None = "operations"
+    """What of a rollup counts what is asked; None when something is asked that no rollup could tell."""
 
-    def beside_rollups(self, condition: str) -> None:
+    def narrow(self, condition: str, measure: str | None = None) -> None:
+        """Ask for a condition more, which `measure` of a rollup counts if it is the only one."""
         self.where += f" and {condition}"
-        self.only = None
+        self.measure = measure if self.measure == "operations" else None
 
     def within(self, low_us: int, high_us: int) -> tuple[str, dict[str, Any]]:
         """`from … where …` for a part of the window, and its parameters."""
@@ -86,7 +93,9 @@ def operations_page(
         found = matching(store, scope, text, asked.parameters)
         if not found:
             return OperationsPage([], 0, True)
-        asked.beside_rollups(found)
+        condition, window = found
+        asked.narrow(condition)
+        asked.scope = Scope(window, scope.filters)
     wanted = range(max(offset, 0), max(offset, 0) + min(limit, MAX_LIMIT))
     ids = _page_ids(store, asked, sort, descending, wanted)
     direction = "desc" if descending else "asc"
@@ -113,16 +122,15 @@ def _narrow(
             raise ValueError(f"cannot select by {column!r}; choose one of {', '.join(EXACT_COLUMNS)}")
         if value is None:
             continue
-        if asked.only is not None:
-            asked.only[column] = value or None
+        asked.only[column] = value or None
         asked.parameters |= {f"exact_{column}": value} if value else {}
         asked.where += f" and {column} = $exact_{column}" if value else f" and {column} is null"
     for column, value in (("status", status), ("cost_basis", basis)):
         if value:
             asked.parameters[column] = value
-            asked.beside_rollups(f"{column} = ${column}")
+            asked.narrow(f"{column} = ${column}", _MEASURES.get((column, value)))
     if quarantined:
-        asked.beside_rollups("quarantine is not null")
+        asked.narrow("quarantine is not null", "quarantined")
 
 
 def _count(store: Store, asked: _Asked) -> int:
@@ -133,10 +141,10 @@ def _count(store: Store, asked: _Asked) -> int:
     window, filters = asked.scope.window, asked.scope.filters
     last_day = (window.end_us - DAY_US) // DAY_US * DAY_US
     since, rolled = window.start_us, 0
-    columns = None if asked.only is None else {"kind", *asked.only, *(column for column, _ in filters.items())}
-    if columns is not None and since < last_day and sums_rolled_up(columns):
+    columns = {"kind", *asked.only, *(column for column, _ in filters.items())}
+    if asked.measure and since < last_day and sums_rolled_up(columns):
         before = Scope(Window(since, last_day), filters)
-        rolled = measured(store, before, ("operations",), only=asked.only)[0][0] or 0
+        rolled = measured(store, before, (asked.measure,), only=asked.only)[0][0] or 0
         since = last_day
     of, parameters = asked.within(since, window.end_us)
     return rolled + store.query(f"select count(*) from (select 1 {of} limit {COUNT_UP_TO + 1})", parameters)[0][0]

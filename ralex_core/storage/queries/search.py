@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ralex_core.model.window import Filters, Scope
-from ralex_core.storage.queries.operations import IN_TRACE, WITH_ID
+from ralex_core.model.window import Filters, Scope, Window
+from ralex_core.storage.queries.operations import IN_REQUEST, IN_TRACE, WITH_ID
 from ralex_core.storage.queries.segments import among, conditions
 from ralex_core.storage.telemetry import Store
 
 
-def matching(store: Store, scope: Scope, text: str, parameters: dict[str, Any]) -> str:
-    """The condition for part of a name, model or user, or a whole id, its values added to `parameters`; empty when no
-    operation of the window has it.
+def matching(store: Store, scope: Scope, text: str, parameters: dict[str, Any]) -> tuple[str, Window] | None:
+    """The condition for part of a name, model or user, or a whole id, its values added to `parameters`, and the part of
+    the window that has all such operations; None when there are none.
 
     Names, models, users and sessions are few: they are matched in the rollups, and the operations only by what was
     found there. Traces and request ids are looked for where nothing else was found.
@@ -22,20 +23,18 @@ def matching(store: Store, scope: Scope, text: str, parameters: dict[str, Any]) 
     for column, values in (("name", names), ("model", models), ("user_id", users)):
         if values:
             found.append(f"{column} {among(f's_{column}', values, parameters)}")
-    ids: list[str] = []
-    if _is_session(store, text):
-        ids.append("session_id = $id")
-    if _is_there(store, scope, WITH_ID, text):
+    window = scope.window
+    ids = ["session_id = $id"] if _is_session(store, text) else []
+    if there := _extent(store, window, WITH_ID, text):
+        window = window if found or ids else there
         ids.append(WITH_ID)
     if not found and not ids:
-        ids = [
-            condition
-            for condition in (IN_TRACE, "provider_request_id = $id")
-            if _is_there(store, scope, condition, text)
-        ]
+        extents = {condition: _extent(store, window, condition, text) for condition in (IN_TRACE, IN_REQUEST)}
+        ids = [condition for condition, extent in extents.items() if extent]
+        window = _spanning([extent for extent in extents.values() if extent], window)
     if ids:
         parameters["id"] = text
-    return f"({' or '.join([*found, *ids])})" if found or ids else ""
+    return (f"({' or '.join([*found, *ids])})", window) if found or ids else None
 
 
 def _named(store: Store, filters: Filters, text: str) -> tuple[list[str], list[str], list[str]]:
@@ -72,10 +71,18 @@ def _is_session(store: Store, text: str) -> bool:
     )
 
 
-def _is_there(store: Store, scope: Scope, condition: str, text: str) -> bool:
-    return bool(
-        store.query(
-            f"select 1 from operations where started_at >= $low and started_at < $high and {condition} limit 1",
-            {"id": text, "low": scope.window.start_us, "high": scope.window.end_us},
-        )
-    )
+def _extent(store: Store, window: Window, condition: str, text: str) -> Window | None:
+    """The part of the window from the first operation with an id to the last one; None when none has it."""
+    first, last = store.query(
+        "select min(started_at), max(started_at) from operations "
+        f"where started_at >= $low and started_at < $high and {condition}",
+        {"id": text, "low": window.start_us, "high": window.end_us},
+    )[0]
+    return None if first is None else Window(first, last + 1)
+
+
+def _spanning(windows: Sequence[Window], otherwise: Window) -> Window:
+    """From the start of the first to the end of the last."""
+    if not windows:
+        return otherwise
+    return Window(min(window.start_us for window in windows), max(window.end_us for window in windows))

@@ -71,16 +71,19 @@ def test_a_page_holds_what_comes_first(store: DuckDBStore, sort: str, descending
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=repr)
-def test_a_page_of_what_no_rollup_tells_is_counted_too(store: DuckDBStore, filters: Filters) -> None:
+def test_a_page_of_what_is_asked_beside_the_filters_is_counted_too(store: DuckDBStore, filters: Filters) -> None:
     scope = Scope(WHOLE, filters)
     choices: tuple[dict[str, Any], ...] = (
         {"status": "error"},
         {"kind": "llm"},
         {"kind": "tool", "status": "ok"},
         {"basis": "computed"},
+        {"basis": "reported", "status": "error"},
+        {"quarantined": True, "kind": "llm"},
     )
     for asked in choices:
         equal = {{"basis": "cost_basis"}.get(name, name): value for name, value in asked.items()}
+        equal |= {"quarantine": "reported"} if equal.pop("quarantined", False) else {}
         page = queries.operations_page(store, scope, **asked, limit=500)
         expected = inside(filters, **equal)
         assert page.total == len(expected)
