@@ -13,8 +13,9 @@ import os
 PREFIX = os.urandom(8).hex()
 """First half of every trace id begun here, hence of every operation id in it."""
 
-_SCATTER = 0x9E37_79B9_7F4A_7C15
-_LOW_64 = (1 << 64) - 1
+SCATTER = 0x9E37_79B9_7F4A_7C15
+"""A number times this, in its lowest 64 bits, is what an id shows."""
+LOW_64 = (1 << 64) - 1
 
 
 def counter() -> itertools.count[int]:
@@ -24,12 +25,12 @@ def counter() -> itertools.count[int]:
 
 def span_text(span: int | str) -> str:
     """16 hex digits; an id that came from elsewhere is text already."""
-    return span if isinstance(span, str) else (span * _SCATTER & _LOW_64).to_bytes(8, "big").hex()
+    return span if isinstance(span, str) else (span * SCATTER & LOW_64).to_bytes(8, "big").hex()
 
 
 def trace_text(trace: int | str) -> str:
     """32 hex digits; the number of a trace is that of its first span."""
-    return trace if isinstance(trace, str) else PREFIX + (trace * _SCATTER & _LOW_64).to_bytes(8, "big").hex()
+    return trace if isinstance(trace, str) else PREFIX + (trace * SCATTER & LOW_64).to_bytes(8, "big").hex()
 
 
 _HEX = frozenset("0123456789abcdef")

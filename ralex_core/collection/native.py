@@ -1,17 +1,20 @@
-"""The native JSON wire format into operations: one object, an array, or NDJSON. A bad record never stops the rest."""
+"""The native JSON wire format into operations: one object, an array, or NDJSON, tables of alike operations among them.
+A bad record never stops the rest.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import orjson
 
+from ralex_core.collection import tables
 from ralex_core.model.money import parse_usd
 from ralex_core.model.operation import KINDS, OUTCOMES, STATUSES, Operation, Pricing
 
@@ -74,52 +77,81 @@ def parse_operations(body: bytes | bytearray, content_type: str, now_us: int, do
     return _parse_lines(body, now_us, door)
 
 
-def _parse_values(values: list[Any], now_us: int, door: str) -> Parsed:
-    operations: list[Operation] = []
-    rejected: list[tuple[int, str]] = []
-    for index, value in enumerate(values):
-        try:
-            operations.append(_operation(value, now_us, door))
-        except _Wrong as reason:
-            rejected.append((index, str(reason)))
-    return Parsed(operations, rejected)
+def _parse_values(values: Iterable[Any], now_us: int, door: str) -> Parsed:
+    parsed = _Parsing(now_us, door)
+    for value in values:
+        parsed.take(value)
+    return parsed.done()
 
 
 def _parse_lines(body: bytes | bytearray, now_us: int, door: str) -> Parsed:
-    operations: list[Operation] = []
-    rejected: list[tuple[int, str]] = []
-    index = 0
+    parsed = _Parsing(now_us, door)
     for number, line in enumerate(body.split(b"\n"), 1):
         if not line or line.isspace():
             continue
         try:
-            operations.append(_operation(orjson.loads(line), now_us, door))
+            value = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            rejected.append((index, f"line {number} is not valid JSON: {error}"))
+            parsed.refuse(f"line {number} is not valid JSON: {error}")
+        else:
+            parsed.take(value)
+    return parsed.done()
+
+
+class _Parsing:
+    """Records read one after the other; every row of a table is one."""
+
+    def __init__(self, now_us: int, door: str) -> None:
+        self._now_us = now_us
+        self._blank = _DEFAULTS.copy()
+        self._blank[_DOOR] = door
+        self._operations: list[Operation] = []
+        self._rejected: list[tuple[int, str]] = []
+        self._room = tables.MAX_EXPANDED_BYTES
+
+    def take(self, value: Any) -> None:
+        if value.__class__ is dict and tables.is_table(value):
+            self._take_table(value)
+        else:
+            self._take_operation(value, self._blank)
+
+    def _take_operation(self, value: Any, known: list[Any]) -> None:
+        try:
+            self._operations.append(_operation(value, known, self._now_us))
         except _Wrong as reason:
-            rejected.append((index, str(reason)))
-        index += 1
-    return Parsed(operations, rejected)
+            self.refuse(str(reason))
+
+    def _take_table(self, value: dict[str, Any]) -> None:
+        self._room -= tables.expanded_bytes(value)
+        if self._room < 0:
+            self.refuse("the tables of one request have too much in common to be repeated in each row; send fewer rows")
+            return
+        try:
+            common, rows = tables.read(value)
+        except ValueError as reason:
+            self.refuse(str(reason))
+            return
+        try:
+            known = _filled(self._blank, common)
+        except _Wrong as reason:
+            for _ in rows:
+                self.refuse(str(reason))
+            return
+        for row in rows:
+            self._take_operation(row, known)
+
+    def refuse(self, reason: str) -> None:
+        self._rejected.append((len(self._operations) + len(self._rejected), reason))
+
+    def done(self) -> Parsed:
+        return Parsed(self._operations, self._rejected)
 
 
-def _operation(record: Any, now_us: int, door: str) -> Operation:
-    """One JSON value as an operation. Raises _Wrong."""
+def _operation(record: Any, known: list[Any], now_us: int) -> Operation:
+    """One JSON value as an operation, of which some values may be known before. Raises _Wrong."""
     if not isinstance(record, dict):
         raise _Wrong(f"an operation is a JSON object, not {_type_name(record)}")
-    values = _DEFAULTS.copy()
-    values[_DOOR] = door
-    field = ""
-    try:
-        for field, value in cast("dict[str, Any]", record).items():
-            position, limit, read = _READERS[field]
-            if value.__class__ is str and len(value) <= limit:  # most fields: `read`, spelled out
-                values[position] = value or None
-            elif value is not None:
-                values[position] = read(value)
-    except KeyError:
-        raise _Wrong(_unknown(field)) from None
-    except (_Wrong, ValueError) as reason:
-        raise _Wrong(f"{field}: {reason}") from None
+    values = _filled(known, cast("dict[str, Any]", record))
     if values[_NAME] is None:
         raise _Wrong("name: required, what the operation is called")
     if values[_STARTED] is None:
@@ -132,6 +164,24 @@ def _operation(record: Any, now_us: int, door: str) -> Operation:
     operation = Operation._make(values)
     _check_parts(operation)
     return operation
+
+
+def _filled(known: list[Any], record: dict[str, Any]) -> list[Any]:
+    """The values of an operation: those known before, and those of a JSON object. Raises _Wrong."""
+    values = known.copy()
+    field = ""
+    try:
+        for field, value in record.items():
+            position, limit, read = _READERS[field]
+            if value.__class__ is str and len(value) <= limit:  # most fields: `read`, spelled out
+                values[position] = value or None
+            elif value is not None:
+                values[position] = read(value)
+    except KeyError:
+        raise _Wrong(_unknown(field)) from None
+    except (_Wrong, ValueError) as reason:
+        raise _Wrong(f"{field}: {reason}") from None
+    return values
 
 
 def _check_parts(operation: Operation) -> None:

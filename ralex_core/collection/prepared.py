@@ -15,10 +15,10 @@ class Prepared:
     """What such operations have in common, and the name of the one count that differs between them.
 
     Takes the place of the name among the values of an operation (`recorder.Values`), and the count, or None, that of
-    its fields. The line on the wire is then filled in, not encoded. Never changed after it was made.
+    its fields. On the wire it is a row of a table then. Never changed after it was made.
     """
 
-    __slots__ = ("attributes", "count_name", "counted", "fields", "kind", "made", "name")
+    __slots__ = ("attributes", "count_name", "fields", "kind", "made", "name")
 
     def __init__(
         self, name: str, kind: str, fields: dict[str, Any], attributes: dict[str, Any], count_name: str
@@ -29,9 +29,8 @@ class Prepared:
         self.fields = fields
         self.attributes = attributes
         self.count_name = count_name
-        self.counted = f',"{count_name}":%d'
-        self.made: tuple[Mapping[str, Any] | None, str] = (None, "")
-        """The line with places for what varies, and the destination's constants it was made with."""
+        self.made: tuple[Mapping[str, Any] | None, bytes] = (None, b"")
+        """The table up to its rows, and the destination's constants it was made with."""
 
     def in_full(self, count: int | None) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
         """Name, kind, fields and attributes, as any other operation has them."""

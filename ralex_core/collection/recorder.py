@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,8 @@ from ralex_core.collection.guard import guard
 
 if TYPE_CHECKING:
     from ralex_core.collection.destination import Destination
+    from ralex_core.collection.encoding import Row
+    from ralex_core.collection.prepared import Prepared
 
 Values = tuple[
     Any,
@@ -48,6 +50,8 @@ IDLE_AFTER_ROUNDS = 20
 IDLE_WAIT_S = 5.0
 BATCH_BYTES = 512 * 1024
 """Size of a batch at which it is handed on."""
+ROW_BYTES = 90
+"""About what a row of a table takes."""
 CHUNK_OPERATIONS = 100
 """Operations taken from the queue at once."""
 CLOSE_TIMEOUT_S = 2.0
@@ -240,18 +244,21 @@ class Recorder:
 
     def _submit_batch(self, destination: Destination, at_most: int) -> int:
         """Encode and submit up to about `BATCH_BYTES`; returns the number of operations taken from the queue."""
-        from ralex_core.collection.encoding import encode
+        from ralex_core.collection.encoding import encode, set_in_rows, table
         from ralex_core.collection.sinks import Batch
 
         constants, take = destination.constants, self.queue.popleft
         # One growing buffer: a list of lines would touch new memory for each, and a page fault costs as much as a line.
         payload = bytearray()
-        taken = encoded = 0
-        while taken < at_most and len(payload) < BATCH_BYTES:
+        alike: defaultdict[Prepared, list[Row]] = defaultdict(list)
+        taken = encoded = in_rows = 0
+        while taken < at_most and len(payload) + in_rows * ROW_BYTES < BATCH_BYTES:
             count = min(CHUNK_OPERATIONS, at_most - taken)
             values = iter([take() for _ in range(count * WIDTH)])
             taken += count
-            for operation in zip(*[values] * WIDTH, strict=True):
+            others = set_in_rows(zip(*[values] * WIDTH, strict=True), alike)
+            in_rows += count - len(others)
+            for operation in others:
                 try:
                     line = encode(operation, constants)
                 except Exception:
@@ -260,6 +267,9 @@ class Recorder:
                     continue
                 payload += line
                 encoded += 1
+        # Tables first: what is sent again is a line of its own and comes after what it replaces.
+        tables = b"".join([table(prepared, rows, constants) for prepared, rows in alike.items()])
+        payload, encoded = tables + payload if tables else payload, encoded + in_rows
         self._drained += taken
         if encoded:
             destination.sink.submit(Batch(payload, encoded))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ralex_core.collection import tables
 from ralex_core.collection.guard import guard
 from ralex_core.collection.spool import Segment, Spool
 
@@ -23,7 +24,7 @@ ORPHAN_SCAN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Finished operations as NDJSON in the native wire format; every line ends with a newline."""
+    """Finished operations as NDJSON in the native wire format, alike ones in `tables`; lines end with a newline."""
 
     payload: bytes | bytearray
     operations: int
@@ -323,7 +324,7 @@ class HttpSink:
         operations = segment.operations or 0
         if answer.meaning == "taken":
             if answer.rejected:
-                lines = payload.splitlines()
+                lines = tables.lines(payload)
                 for index, reason in answer.rejected:
                     if 0 <= index < len(lines):
                         self._reject([lines[index]], reason)
@@ -333,11 +334,11 @@ class HttpSink:
             self._rejected += max(operations - stored - told, 0)  # a server names the first of very many only
             self._spool.remove(segment)
         elif answer.meaning == "too_large" and operations > 1:
-            lines = payload.splitlines(keepends=True)
+            lines = tables.lines(payload)
             middle = len(lines) // 2
             self._spool.split(segment, (b"".join(lines[:middle]), b"".join(lines[middle:])))
         else:
-            self._reject(payload.splitlines(), answer.message)
+            self._reject(tables.lines(payload), answer.message)
             self._spool.remove(segment)
         return True
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ralex_core.collection import tables
 from ralex_core.collection.ownership import remove_lock, try_lock
 
 MAX_BYTES = 128 * 1024 * 1024
@@ -234,7 +235,7 @@ class Spool:
             payload = b""
         end = payload.rfind(b"\n") + 1
         if segment.operations is None:
-            segment.operations = payload.count(b"\n")
+            segment.operations = tables.count(payload[:end])
             self._damaged += end < len(payload)
         return payload[:end]
 
@@ -258,7 +259,7 @@ class Spool:
     def split(self, segment: Segment, parts: Iterable[bytes]) -> None:
         """Put smaller segments in the place of one that is too large for the server. They wait in memory."""
         with self._lock:
-            smaller = [Segment(len(part), part.count(b"\n"), data=part) for part in parts if part]
+            smaller = [Segment(len(part), tables.count(part), data=part) for part in parts if part]
             self._segments.extendleft(reversed(smaller))
             self._in_memory += sum(part.size for part in smaller)
             self.remove(segment)

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ralex_core.collection import tables
+
 WITHIN_S = 20.0
 
 
@@ -111,7 +113,7 @@ class Receiver:
         if handler.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        request = Request(handler.path, headers, [json.loads(line) for line in body.splitlines()])
+        request = Request(handler.path, headers, [json.loads(line) for line in tables.lines(body)])
         reply = self.script(request)
         with self._changed:
             self.requests.append(request)

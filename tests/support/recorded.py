@@ -13,14 +13,15 @@ from ralex_core.monitoring import configure, flush, instrument
 
 
 class Recorded:
-    """The operations that reached the sink so far; everything recorded is flushed first."""
+    """The operations that reached the sink so far, as they ended; everything recorded is flushed first."""
 
     def __init__(self) -> None:
         self.taken: list[Operation] = []
 
     def all(self, kind: str | None = None) -> list[Operation]:
         assert flush()
-        return [op for op in self.taken if kind is None or op.kind == kind]
+        taken = sorted(self.taken, key=lambda op: op.started_at + (op.duration_ms or 0) * 1000)
+        return [op for op in taken if kind is None or op.kind == kind]
 
     def names(self, kind: str | None = None) -> list[str]:
         return [op.name for op in self.all(kind)]

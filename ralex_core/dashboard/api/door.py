@@ -172,12 +172,35 @@ def _taken(parsed: Parsed, result: WriteResult) -> Taken:
 def request_body() -> dict[str, Any]:
     """The body as OpenAPI describes it, from the fields of `Operation`."""
     record = operation_schema()
-    many = {"oneOf": [record, {"type": "array", "items": record}]}
+    one = {"oneOf": [record, _TABLE]}
+    many = {"oneOf": [record, _TABLE, {"type": "array", "items": one}]}
     return {
         "required": True,
-        "description": "One operation, an array, or one per line. Fields not listed are refused.",
-        "content": {JSON: {"schema": many}, NDJSON: {"schema": record}},
+        "description": "One operation, an array, or one per line; a table holds many. Fields not listed are refused.",
+        "content": {JSON: {"schema": many}, NDJSON: {"schema": one}},
     }
+
+
+_TABLE: dict[str, Any] = {
+    "type": "object",
+    "description": "Alike operations: every row is one, with the fields in common and the values of its columns.",
+    "required": ["columns", "rows"],
+    "additionalProperties": False,
+    "properties": {
+        "common": {"type": "object", "description": "Fields of all of them."},
+        "trace_prefix": {"type": "string", "description": "Before a trace_id that is a whole number."},
+        "columns": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Names of fields; attributes.NAME is an attribute. Ids may be whole numbers: 16 hex digits.",
+        },
+        "rows": {
+            "type": "array",
+            "items": {"type": "array"},
+            "description": "As many values as columns; null is not known. Each counts as a record.",
+        },
+    },
+}
 
 
 _WORDS = {"kind": KINDS, "status": STATUSES, "outcome": OUTCOMES}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ralex_core.collection import tables
 from ralex_core.collection.sinks import Batch, HttpSink, InProcessSink
 from ralex_core.collection.spool import Spool
 from ralex_core.collection.transport import Transport, interpret
@@ -24,6 +25,13 @@ def batch(*names: str) -> Batch:
     rows = [{"operation_id": f"id of {name}", "name": name, "started_at": NOW_US} for name in names]
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     return Batch(b"".join(lines), len(lines))
+
+
+def in_a_table(*names: str) -> Batch:
+    """The same operations as rows."""
+    rows = [[f"id of {name}", name, NOW_US] for name in names]
+    start = tables.head({"kind": "db"}, "", ["operation_id", "name", "started_at"])
+    return Batch(start + json.dumps(rows).encode() + b"}\n", len(rows))
 
 
 # Over HTTP
@@ -127,7 +135,10 @@ def test_a_batch_the_server_refuses_is_kept_with_the_reason_and_stops_nothing(
     sink.close(1)
 
 
-def test_lines_the_server_refuses_are_kept_and_the_others_delivered(receiver: Receiver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [batch, in_a_table])
+def test_lines_the_server_refuses_are_kept_and_the_others_delivered(
+    receiver: Receiver, tmp_path: Path, batch: Callable[..., Batch]
+) -> None:
     def refuse_second(request: Request) -> Reply:
         rejected = [{"index": 1, "reason": "kind: unknown"}]
         return Reply(200, {"data": {"accepted": 2, "duplicates": 0, "rejected": rejected}})
@@ -175,7 +186,10 @@ def test_a_wrong_address_or_token_keeps_everything_until_put_right(
     sink.close(1)
 
 
-def test_a_batch_too_large_for_the_server_is_halved_until_it_fits(receiver: Receiver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [batch, in_a_table])
+def test_a_batch_too_large_for_the_server_is_halved_until_it_fits(
+    receiver: Receiver, tmp_path: Path, batch: Callable[..., Batch]
+) -> None:
     receiver.script = lambda request: Reply(413) if len(request.lines) > 3 else take_all(request)
     sink = http_sink(receiver, tmp_path)
     sink.submit(batch(*(f"op {number}" for number in range(20))))

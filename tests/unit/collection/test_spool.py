@@ -170,6 +170,17 @@ def test_the_next_process_adopts_what_a_killed_one_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_adopted_rows_of_a_table_are_counted(tmp_path: Path) -> None:
+    dead = tmp_path / "999999-abc"
+    dead.mkdir()
+    (tmp_path / "999999-abc.lock").touch()
+    table = b'{"common":{"kind":"db"},"columns":["name"],"rows":[["a"],["b"],["c"]]}\n'
+    (dead / "0000000001.ndjson").write_bytes(lines("alone") + table + b'{"common":{"kind":"db"},"rows":[["c')
+    spool = Spool(tmp_path)
+    assert spool.adopt() == 1
+    assert (spool.counts().operations, spool.counts().damaged) == (4, 1)
+
+
 def test_large_orphans_are_moved_and_keep_their_place_before_our_own(tmp_path: Path) -> None:
     script = """
         import os, signal
