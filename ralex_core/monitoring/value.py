@@ -269,7 +269,8 @@ def _with_interval(key: str | None, clusters: Mapping[Any, _Sums], how: Valuatio
     for one in clusters.values():
         whole.add(one)
     judged = _judged(key, whole, how)
-    used = [one for one in clusters.values() if one.cost_usd or _value(one, how)]
+    # In order: DuckDB gives groups in any, and the bootstrap draws by place.
+    used = [one for _, one in sorted(clusters.items()) if one.cost_usd or _value(one, how)]
     if judged.roi_ratio is None:
         return replace(judged, interval_reason=judged.roi_reason, clusters=len(used))
     interval = ratio_interval([float(_value(one, how)) for one in used], [float(one.cost_usd) for one in used])

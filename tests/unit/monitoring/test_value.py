@@ -10,6 +10,7 @@ import pytest
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US, Scope, Window
+from ralex_core.monitoring import value
 from ralex_core.monitoring.value import Worth, roi, valuation, worth_by, worth_of, worth_over_time
 from ralex_core.pricing.book import PriceBook, usage_of
 from ralex_core.storage.duckdb_store import DuckDBStore
@@ -191,6 +192,23 @@ def test_roi_per_tier_has_an_interval_where_there_are_sessions_enough(store: Duc
     assert found.total.interval.low < (found.total.roi_ratio or 0) < found.total.interval.high
     assert sum(tier.cost_usd for tier in found.tiers) == found.total.cost_usd
     assert roi(store, DAY, book, how).total == found.total, "the same input gives the same interval"
+
+
+def test_the_interval_does_not_depend_on_the_order_of_sessions(
+    store: DuckDBStore, book: PriceBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [one for i in range(40) for one in used(CHEAP, 1 + i % 7, session_id=f"s{i}")]
+    calls += [one for i in range(40) for one in used(STANDARD, 1 + i % 3, session_id=f"s{i}")]
+    ledger = Ledger(store, book, calls)
+    how = valuation(store, book, ledger.settings)
+    found = roi(store, DAY, book, how)
+    ask = value.worth
+
+    def reversed_rows(*arguments: Any) -> list[Any]:
+        return ask(*arguments)[::-1]
+
+    monkeypatch.setattr(value, "worth", reversed_rows)
+    assert roi(store, DAY, book, how) == found
 
 
 def test_worth_over_time_adds_up_to_the_whole(store: DuckDBStore, book: PriceBook) -> None:
