@@ -99,7 +99,7 @@ Row = tuple[int | str, int, int | str | None, int, float, int | None]
 def set_in_rows(operations: Iterable[Values], rows: MutableMapping[Prepared, list[Row]]) -> list[Values]:
     """Add those that are `Prepared`, without defaults, to their `rows`; returns the others.
 
-    Everything of one loop, spelled out: a row costs a sixth of a line.
+    Everything of one loop, spelled out: a row costs a fifth of a line.
     """
     others: list[Values] = []
     offset_ns = _wall_minus_steady()

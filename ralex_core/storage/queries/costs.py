@@ -147,7 +147,7 @@ def missed(store: Store, scope: Scope, breaks: Breaks) -> list[MissedRow]:
             from operations
             where kind = 'llm' and session_id is not null and model is not null and cache_read_tokens is not null
                 and {USABLE} and started_at >= $lo and started_at < $hi{condition}
-            -- numbers in place of four texts and an id: a third of the time
+            -- numbers in place of four texts and an id: a quarter less time
             window before as (partition by hash(session_id, provider, model, service_tier) order by started_at, id_hash)
         )
         select provider, model, service_tier, min(started_at), min(input_tokens),
