@@ -61,6 +61,8 @@ def fields_of(value: Any) -> Mapping[str, Any]:
 
 def count_of(value: Any) -> int | None:
     """A whole number ≥ 0 from a number or the text of one; anything else is not known."""
+    if value is None:
+        return None
     if type(value) is not int:
         try:
             value = int(value) if not isinstance(value, float) or value.is_integer() else -1

@@ -33,8 +33,8 @@ from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.telemetry import Store, WriteResult
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-DECODERS = 2
-"""Threads that decode: one more than the interpreter can run at once, so that unpacking gzip overlaps decoding."""
+DECODERS = 1
+"""Threads that decode. A second one waits for the interpreter lock and takes the caches from the first."""
 BODIES_AT_ONCE = 4
 """Bodies of the largest size that may be in memory together."""
 STORE_RETRY_AFTER_S = 5
@@ -177,7 +177,7 @@ def otlp_router(
 
 
 class _Reading:
-    """What the doors share: memory for bodies and threads that decode them."""
+    """What the doors share: memory for bodies and the thread that decodes them."""
 
     def __init__(self, settings: Settings) -> None:
         self.max_bytes = settings.max_body_mb << 20

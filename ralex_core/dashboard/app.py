@@ -86,7 +86,10 @@ def create_app(runtime: Host) -> FastAPI:
         lifespan=_lifespan(site, gateway),
         license_info={"name": "Apache-2.0"},
     )
-    # the door's routes come before the table's: a POST to /operations is the door
+    # Routes are looked through in this order: what programs send comes first, and a POST to /operations is the door.
+    app.include_router(
+        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
+    )
     app.include_router(door_router(site), prefix=API)
     for make in (operations_router, traces_router, figures_router, filters_router, live_router):
         app.include_router(make(site), prefix=API)
@@ -95,9 +98,6 @@ def create_app(runtime: Host) -> FastAPI:
     app.include_router(budgets_router(site), prefix=API)
     for make in (imports_router, demo_router, status_router, monitor_router, resources_router):
         app.include_router(make(site), prefix=API)
-    app.include_router(
-        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
-    )
     app.include_router(gateway_router())
     app.include_router(probes_router(site))
     app.include_router(pages_router(site))

@@ -23,13 +23,13 @@ CommitListener = Callable[[Sequence[Operation]], None]
 
 MAX_BATCH = 8192
 """Operations per commit: more gains nothing and delays the first acknowledgement."""
-GATHER_OPERATIONS = 2048
+GATHER_OPERATIONS = 1536
 GATHER_S = 0.1
 """A commit of fewer operations waits this long at most for those that are announced (see `BatchWriter.expecting`)."""
 MINUTES_INTERVAL_S = 1.0
 COARSE_INTERVAL_S = 30.0
 """How far minute rollups, and hour and day ones, may be behind while operations keep coming."""
-ROLLUP_SHARE = 0.1
+ROLLUP_SHARE = 0.05
 """The most of the thread's time that rollups may take: dearer ones come less often."""
 RETRY_AFTER_S = 2
 RESOURCE_BATCH_S = 10.0
