@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
-from ralex_core.storage.schema import id_hash
+from ralex_core.storage.schema import COST_BIN, id_hash
 from ralex_core.storage.telemetry import Amendment
 
+_ONE = f"id_hash = {id_hash('$operation_id')} and operation_id = $operation_id"
 _AMEND = f"""
     update operations set
         outcome = coalesce($outcome, outcome),
@@ -20,9 +21,10 @@ _AMEND = f"""
             when cost_usd is null then 'reported'
             else cost_basis end,
         quarantine = case when $accept then null else quarantine end
-    where id_hash = {id_hash("$operation_id")} and operation_id = $operation_id
+    where {_ONE}
     returning started_at
 """
+_BIN_AGAIN = f"update operations set cost_bin = {COST_BIN} where {_ONE}"
 
 
 def amend(connection: duckdb.DuckDBPyConnection, amendment: Amendment) -> list[int]:
@@ -33,4 +35,7 @@ def amend(connection: duckdb.DuckDBPyConnection, amendment: Amendment) -> list[i
         "value_usd": None if amendment.value_usd is None else str(amendment.value_usd),
         "accept": amendment.accept_claim,
     }
-    return [started_at for (started_at,) in connection.execute(_AMEND, parameters).fetchall()]
+    started = [started_at for (started_at,) in connection.execute(_AMEND, parameters).fetchall()]
+    if amendment.accept_claim:
+        connection.execute(_BIN_AGAIN, {"operation_id": amendment.operation_id})
+    return started

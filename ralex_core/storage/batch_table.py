@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ralex_core.model.operation import Operation
-from ralex_core.storage.schema import COLUMN_TYPES, DURATION_BIN, ID_HASH, MONEY_COLUMNS, TRACE_HASH
+from ralex_core.storage.schema import (
+    COLUMN_TYPES,
+    COST_BIN,
+    DURATION_BIN,
+    ID_HASH,
+    MONEY_COLUMNS,
+    TRACE_HASH,
+    UNKNOWN_COST_BIN,
+)
 
 _UNKNOWN_COUNT = -1
 """Stands for None in a column of whole numbers, none of which is negative; not-a-number does in those of durations.
@@ -63,6 +71,7 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
         selected.append(f"{name}::{kind}")
     selected.append(_BIN if "duration_ms" in columns else "null")
     selected += [ID_HASH, TRACE_HASH if "trace_id" in columns else "null"]
+    selected.append(COST_BIN if "cost_usd" in columns else UNKNOWN_COST_BIN)
     return BatchTable(columns, ", ".join(selected))
 
 

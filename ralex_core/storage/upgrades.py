@@ -72,7 +72,15 @@ _CALLS = (
     "where started_at >= coalesce((select value::BIGINT from meta where key = 'retention_floor'), 0)",
 )
 
-STEPS: dict[int, tuple[str, ...]] = {2: _RESOURCES, 3: _CALLS}
+_COST_BIN = (
+    "alter table operations add column cost_bin SMALLINT",
+    "update operations set cost_bin = case when cost_usd is null or cost_usd <= 0 then -32768 "
+    "else greatest(-32767, least(32767, ceil(ln(cost_usd::DOUBLE) * 50.4983497918439))) end",
+    "create or replace view operations_view as select make_timestamp(started_at) as started_at_utc, "
+    "* exclude (duration_bin, id_hash, trace_hash, cost_bin) from operations",
+)
+
+STEPS: dict[int, tuple[str, ...]] = {2: _RESOURCES, 3: _CALLS, 4: _COST_BIN}
 """Version → the statements that lead to it from the version before."""
 
 

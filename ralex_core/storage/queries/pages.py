@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US, HOUR_US, Scope, Window
+from ralex_core.stats.quantiles import MAX_BIN, ZERO_BIN, bin_of
 from ralex_core.storage.queries.search import matching
 from ralex_core.storage.queries.segments import conditions, measured, sums_rolled_up
 from ralex_core.storage.schema import COLUMN_TYPES
@@ -16,6 +17,7 @@ from ralex_core.storage.telemetry import Store
 _COLUMNS = ", ".join(Operation._fields)
 
 SORTS = ("started_at", "duration_ms", "cost_usd", "input_tokens", "output_tokens", "name", "model")
+_BINS = {"duration_ms": "duration_bin", "cost_usd": "cost_bin"}
 EXACT_COLUMNS = ("name", "provider", "service", "client", "feature", "workflow", "door")
 _MEASURES = {("status", "error"): "errors"} | {
     ("cost_basis", basis): f"basis_{basis}" for basis in ("billed", "computed", "reported")
@@ -35,6 +37,16 @@ class OperationsPage:
     total_is_exact: bool
 
 
+class _Near(NamedTuple):
+    """A condition that holds for all values up to a bound and for few beyond it, with its parameters."""
+
+    condition: str = ""
+    parameters: Mapping[str, Any] = {}
+
+
+_ANYWHERE = _Near()
+
+
 @dataclass(slots=True)
 class _Asked:
     """What a page is asked of: the condition in SQL, its parameters, and the columns it names."""
@@ -52,11 +64,14 @@ class _Asked:
         self.where += f" and {condition}"
         self.measure = measure if self.measure == "operations" else None
 
-    def within(self, low_us: int, high_us: int) -> tuple[str, dict[str, Any]]:
-        """`from … where …` for a part of the window, and its parameters."""
+    def within(self, low_us: int, high_us: int, near: _Near = _ANYWHERE) -> tuple[str, dict[str, Any]]:
+        """`from … where …` for a part of the window, and its parameters.
+
+        `near` comes first: what rules out most and reads least is to be looked at before anything else.
+        """
         return (
-            f"from operations where started_at >= $low and started_at < $high{self.where}",
-            self.parameters | {"low": low_us, "high": high_us},
+            f"from operations where {near.condition}started_at >= $low and started_at < $high{self.where}",
+            {**self.parameters, **near.parameters, "low": low_us, "high": high_us},
         )
 
 
@@ -154,18 +169,24 @@ def _page_ids(store: Store, asked: _Asked, sort: str, descending: bool, wanted: 
     """The row ids of a page: sorting a few bytes a row and not forty-five columns keeps a page of many rows quick."""
     if sort == "started_at":
         return _ids_by_time(store, asked, descending, wanted)
-    direction, before, up_to = ("desc", ">", ">=") if descending else ("asc", "<", "<=")
-    of, parameters = asked.within(asked.scope.window.start_us, asked.scope.window.end_us)
-    rows = f"select {sort} as value, rowid as place {of}"
+    direction = "desc" if descending else "asc"
     order = f"order by value {direction} nulls last, place {direction} limit"
-    last = _bound(store, asked, sort, descending, wanted.stop)
-    if last:
-        value = f"$bound::{COLUMN_TYPES[sort]}"
-        rows = (
-            f"({rows} and {sort} {before} {value} {order} {wanted.stop}) union all "
-            f"({rows} and {sort} = {value} and rowid {up_to} $last {order} {wanted.stop})"
-        )
-        parameters |= {"bound": last[0], "last": last[1]}
+    window, columns = asked.scope.window, f"select {sort} as value, rowid as place"
+    if sort in _BINS:
+        near = _near_the_end(store, asked, sort, descending, wanted.stop)
+        of, parameters = asked.within(window.start_us, window.end_us, near)
+        rows = f"{columns} {of}"
+    else:
+        of, parameters = asked.within(window.start_us, window.end_us)
+        rows = f"{columns} {of}"
+        last = _bound(store, asked, sort, descending, wanted.stop)
+        if last:  # names and counts repeat: of those that equal the bound only so many are sorted
+            value, (before, up_to) = f"$bound::{COLUMN_TYPES[sort]}", (">", ">=") if descending else ("<", "<=")
+            rows = (
+                f"({rows} and {sort} {before} {value} {order} {wanted.stop}) union all "
+                f"({rows} and {sort} = {value} and rowid {up_to} $last {order} {wanted.stop})"
+            )
+            parameters |= {"bound": last[0], "last": last[1]}
     ids = store.query(f"select place from ({rows}) {order} {len(wanted)} offset {wanted.start}", parameters)
     return [row[0] for row in ids]
 
@@ -189,17 +210,39 @@ def _bound(store: Store, asked: _Asked, sort: str, descending: bool, count: int)
     """The value and row id up to which there are `count` operations in one day or week alone, so that nothing beyond is
     among the first `count` of the whole window: skipping that while reading spares sorting it. None: too few have one.
     """
-    direction = "desc" if descending else "asc"
     for low, high in _ends(asked.scope.window, (DAY_US, 7 * DAY_US), descending):
-        of, parameters = asked.within(low, high)
-        last = store.query(
-            f"select {sort}, rowid {of} and {sort} is not null order by {sort} {direction}, rowid {direction} "
-            f"limit 1 offset {count - 1}",
-            parameters,
-        )
-        if last:
-            return last[0][0], last[0][1]
+        if last := _last_of(store, asked.within(low, high), sort, descending, count):
+            return last
     return None
+
+
+def _near_the_end(store: Store, asked: _Asked, sort: str, descending: bool, count: int) -> _Near:
+    """The same for a column with bins, as a condition on those. The bound of a day makes finding that of a fortnight
+    cheap, and beyond that one are few."""
+    near = _ANYWHERE
+    for low, high in _ends(asked.scope.window, (DAY_US, 14 * DAY_US), descending):
+        if last := _last_of(store, asked.within(low, high, near), sort, descending, count):
+            bin = bin_of(float(last[0]))  # and one more on either side: DuckDB may round a logarithm otherwise
+            near = (
+                _Near(f"{_BINS[sort]} >= $bin::SMALLINT and ", {"bin": max(ZERO_BIN, bin - 1)})
+                if descending
+                else _Near(f"{_BINS[sort]} <= $bin::SMALLINT and ", {"bin": min(MAX_BIN, bin + 1)})
+            )
+    return near
+
+
+def _last_of(
+    store: Store, within: tuple[str, dict[str, Any]], sort: str, descending: bool, count: int
+) -> tuple[Any, int] | None:
+    """Value and row id of the last of the first `count` of known value; None when there are fewer."""
+    of, parameters = within
+    direction = "desc" if descending else "asc"
+    found = store.query(
+        f"select {sort}, rowid {of} and {sort} is not null order by {sort} {direction}, rowid {direction} "
+        f"limit 1 offset {count - 1}",
+        parameters,
+    )
+    return (found[0][0], found[0][1]) if found else None
 
 
 def _ends(window: Window, spans_us: Sequence[int], newest: bool) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from ralex_core.model.window import DAY_US, Filters, Scope, Window
 from ralex_core.storage import queries, upgrades
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.resource_tables import TABLES
-from ralex_core.storage.schema import SCHEMA_VERSION
+from ralex_core.storage.schema import COST_BIN, SCHEMA_VERSION
 from tests.support.repository import ROOT
 from tests.support.resources import make_sample
 
@@ -49,7 +49,9 @@ def test_a_file_of_version_1_keeps_every_row(old_file: Path) -> None:
         operations = connection.execute("select * from operations order by operation_id").fetchall()
     store = DuckDBStore(old_file)
     try:
-        assert store.query("select * exclude (id_hash, trace_hash) from operations order by operation_id") == operations
+        kept = "* exclude (id_hash, trace_hash, cost_bin)"
+        assert store.query(f"select {kept} from operations order by operation_id") == operations
+        assert store.query(f"select count(*) from operations where cost_bin = {COST_BIN}") == [(2,)]
         sample = store.query("select * from resource_samples")[0]
         assert sample[: len(MEASURED)] == MEASURED
         assert set(sample[len(MEASURED) :]) == {None}
