@@ -64,6 +64,11 @@ def bin_sql(column: str) -> str:
     )
 
 
+def positive_bin_sql(expression: str) -> str:
+    """The same for what is nowhere near the outermost bins, naming the expression once: NULL for what is not above 0."""
+    return f"ceil(ln(nullif(greatest({expression}, 0), 0)) * {_PER_LN!r})::smallint"
+
+
 def histogram(values: Iterable[float]) -> dict[int, int]:
     """Count values per bin."""
     counts: dict[int, int] = {}

@@ -56,9 +56,9 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
         if kind in _WHOLE:
             if None in values:
                 values = [_UNKNOWN_COUNT if value is None else value for value in values]
-                selected.append(f"nullif({name}, {_UNKNOWN_COUNT})::{kind}")
+                selected.append(f"nullif({name}, {_UNKNOWN_COUNT})")
             else:
-                selected.append(f"{name}::{kind}")
+                selected.append(name)
             columns[name] = np.fromiter(values, dtype=np.int64, count=count)
             continue
         if kind == "DOUBLE":
@@ -68,7 +68,7 @@ def batch_table(operations: Sequence[Operation]) -> BatchTable:
         if name in MONEY_COLUMNS:
             values = [None if amount is None else str(amount) for amount in values]
         columns[name] = np.fromiter(values, dtype=object, count=count)
-        selected.append(f"{name}::{kind}")
+        selected.append(name)
     selected.append(_BIN if "duration_ms" in columns else "null")
     selected += [ID_HASH, TRACE_HASH if "trace_id" in columns else "null"]
     selected.append(COST_BIN if "cost_usd" in columns else UNKNOWN_COST_BIN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ralex_core.model.operation import UNSUCCESSFUL_OUTCOMES, Operation
-from ralex_core.stats.quantiles import ZERO_BIN, bin_sql
+from ralex_core.stats.quantiles import ZERO_BIN, bin_sql, positive_bin_sql
 
 SCHEMA_VERSION = 4
 """Raise it together with a step in `storage.upgrades`, which brings older files here."""
@@ -41,7 +41,7 @@ MONEY_COLUMNS = frozenset(name for name, kind in COLUMN_TYPES.items() if kind ==
 
 DURATION_BIN = bin_sql("duration_ms")
 UNKNOWN_COST_BIN = f"({ZERO_BIN})::SMALLINT"
-COST_BIN = f"coalesce({bin_sql('cost_usd::DOUBLE')}, {UNKNOWN_COST_BIN})"
+COST_BIN = f"coalesce({positive_bin_sql('cost_usd::DOUBLE')}, {UNKNOWN_COST_BIN})"
 """What is not known is in the bin of 0: a column without nulls is looked through in a fifth of the time of one with."""
 
 
