@@ -65,7 +65,7 @@ def bin_sql(column: str) -> str:
 
 
 def positive_bin_sql(expression: str) -> str:
-    """The same for what is nowhere near the outermost bins, naming the expression once: NULL for what is not above 0."""
+    """The same for what is far from the outermost bins, naming the expression once: NULL for what is not above 0."""
     return f"ceil(ln(nullif(greatest({expression}, 0), 0)) * {_PER_LN!r})::smallint"
 
 
