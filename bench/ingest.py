@@ -1,6 +1,8 @@
 """How fast spans are taken in, committed and queryable, and what that costs; none may be lost or doubled.
 
-The load comes from `otlp_load.py`: realistic GenAI spans, built before the clock starts, over four connections.
+The load comes from `otlp_load.py`: realistic GenAI spans, built before the clock starts, over four connections. Before
+and after each run the same spans are read into plain dictionaries, the least a receiver in Python does: that tells how
+fast the machine is at the time, and what the figures are at the speed of the one that measured the peers.
 """
 
 from __future__ import annotations
@@ -8,14 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench import peers
 from bench.figure import Figure, median, report
+from bench.otlp_decode import requests, to_dictionaries
 from bench.reference import measured
 from tests.support.server import running
 from tests.support.stored import stored_ids
 
+SPANS_PER_S, CPU_S_PER_1K_SPANS = 20_000, 0.06
 _COUNT = "import sys, json, urllib.request as r; print(json.load(r.urlopen(sys.argv[1]))['operations'])"
 
 
@@ -45,6 +50,20 @@ def once(spans: int, batch: int, connections: int, encoding: str) -> dict[str, f
     return result
 
 
+class _Machine:
+    """How fast the machine is: CPU seconds in which it reads 1,000 spans into dictionaries."""
+
+    def __init__(self, spans: int, batch: int) -> None:
+        self._spans = spans
+        self._bodies, _ = requests(spans, batch)
+
+    def s_per_1k_spans(self) -> float:
+        began = time.process_time()
+        for body in self._bodies:
+            to_dictionaries(body)
+        return (time.process_time() - began) / self._spans * 1000
+
+
 def run(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__)
     parser.add_argument("--spans", type=int, default=200_000)
@@ -54,7 +73,16 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    runs = [once(given.spans, given.batch, given.connections, given.encoding) for _ in range(given.repeats)]
+    machine = _Machine(40 * given.batch, given.batch)
+    runs: list[dict[str, float]] = []
+    for _ in range(given.repeats):
+        before = machine.s_per_1k_spans()
+        found = once(given.spans, given.batch, given.connections, given.encoding)
+        found["dictionary_s"] = (before + machine.s_per_1k_spans()) / 2
+        slower = found["dictionary_s"] / peers.DICTIONARY_S_PER_1K_SPANS
+        found["queryable_there"] = found["queryable_per_s"] * slower
+        found["cpu_s_there"] = found["cpu_s_per_1k_spans"] / slower
+        runs.append(found)
 
     def middle(name: str) -> float:
         return median([found[name] for found in runs])
@@ -76,6 +104,28 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
             "s",
             peers.MLFLOW_CPU_S_PER_1K_SPANS,
             peers.MLFLOW,
+        ),
+        Figure(
+            f"{kind}, the spans into dictionaries and nothing else, CPU",
+            middle("dictionary_s"),
+            "s",
+            peers.DICTIONARY_S_PER_1K_SPANS,
+            "the peers' machine",
+        ),
+        Figure(
+            f"{kind}, queryable, at the speed of the peers' machine",
+            middle("queryable_there"),
+            "spans/s",
+            SPANS_PER_S,
+            "the limit",
+            more_is_better=True,
+        ),
+        Figure(
+            f"{kind}, server CPU, at the speed of the peers' machine",
+            middle("cpu_s_there"),
+            "s",
+            CPU_S_PER_1K_SPANS,
+            "the limit",
         ),
         Figure(f"{kind}, slowest batch", middle("batch_ms_max"), "ms"),
         Figure(f"{kind}, peak RSS", middle("rss_peak_mb"), "MB", peers.MLFLOW_RSS_MB, peers.MLFLOW),
