@@ -7,6 +7,7 @@ BIN := .venv/bin
 BASE := .venv/.installed
 DEV := .venv/.installed-dev
 NODE := node_modules/.installed
+COMPILED := hatch_build.py $(wildcard ralex_core/collection/csrc/*)
 export PYTHON
 
 help: ## show this list
@@ -58,10 +59,10 @@ clean: ## remove what make created here; your data in ~/.ralex-monitor stays
 	rm -rf .venv node_modules build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BASE): pyproject.toml constraints.txt scripts/setup.sh
+$(BASE): pyproject.toml constraints.txt scripts/setup.sh $(COMPILED)
 	@scripts/setup.sh
 
-$(DEV): pyproject.toml constraints.txt scripts/setup.sh
+$(DEV): pyproject.toml constraints.txt scripts/setup.sh $(COMPILED)
 	@scripts/setup.sh dev
 
 $(NODE): package.json package-lock.json scripts/node.sh

@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bench import peers
 from bench.figure import Figure, median, report
-from bench.otlp_decode import requests, to_dictionaries
+from bench.machine import Machine
 from bench.reference import measured
 from tests.support.server import running
 from tests.support.stored import stored_ids
@@ -50,20 +49,6 @@ def once(spans: int, batch: int, connections: int, encoding: str) -> dict[str, f
     return result
 
 
-class _Machine:
-    """How fast the machine is: CPU seconds in which it reads 1,000 spans into dictionaries."""
-
-    def __init__(self, spans: int, batch: int) -> None:
-        self._spans = spans
-        self._bodies, _ = requests(spans, batch)
-
-    def s_per_1k_spans(self) -> float:
-        began = time.process_time()
-        for body in self._bodies:
-            to_dictionaries(body)
-        return (time.process_time() - began) / self._spans * 1000
-
-
 def run(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=__doc__)
     parser.add_argument("--spans", type=int, default=200_000)
@@ -73,12 +58,12 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    machine = _Machine(40 * given.batch, given.batch)
+    machine = Machine()
     runs: list[dict[str, float]] = []
     for _ in range(given.repeats):
-        before = machine.s_per_1k_spans()
+        before = machine.dictionary_s_per_1k_spans()
         found = once(given.spans, given.batch, given.connections, given.encoding)
-        found["dictionary_s"] = (before + machine.s_per_1k_spans()) / 2
+        found["dictionary_s"] = (before + machine.dictionary_s_per_1k_spans()) / 2
         slower = found["dictionary_s"] / peers.DICTIONARY_S_PER_1K_SPANS
         found["queryable_there"] = found["queryable_per_s"] * slower
         found["cpu_s_there"] = found["cpu_s_per_1k_spans"] / slower

@@ -181,6 +181,13 @@ def _compared(plain: list[tuple[float, float]], other: list[tuple[float, float]]
     )
 
 
+def _has_opentelemetry() -> bool:
+    try:
+        return importlib.util.find_spec("opentelemetry.instrumentation.fastapi") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def run(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(
         prog="python -m bench.instruments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -192,7 +199,7 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     names = ["plain", "control", "instruments"]
-    if given.otel_packages or importlib.util.find_spec("opentelemetry.instrumentation.fastapi") is not None:
+    if given.otel_packages or _has_opentelemetry():
         names.append("opentelemetry")
     else:
         print("OpenTelemetry's instrumentation is not here; see --help for how to measure it too.")

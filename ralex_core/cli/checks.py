@@ -16,6 +16,7 @@ from typing import Literal
 from ralex_core import __version__
 from ralex_core.cli.remote import RunningServer
 from ralex_core.clock import Clock
+from ralex_core.collection.accelerator import compiled
 from ralex_core.config import Settings
 from ralex_core.errors import RalexError, StoreLocked
 
@@ -63,7 +64,8 @@ def run_checks(settings: Settings, server: RunningServer | None, clock: Clock) -
 
 def _version() -> Check:
     python = ".".join(map(str, sys.version_info[:3]))
-    return Check("version", "ok", f"ralex-monitor {__version__} on Python {python}")
+    instruments = "instruments compiled" if compiled is not None else "instruments in Python"
+    return Check("version", "ok", f"ralex-monitor {__version__} on Python {python}, {instruments}")
 
 
 def _home(home: Path) -> Check:

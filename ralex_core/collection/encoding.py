@@ -38,7 +38,7 @@ def encode(values: Sequence[Any], constants: Mapping[str, Any]) -> bytes:
     if name.__class__ is Prepared:
         name, kind, fields, attributes = name.in_full(fields)
     if not started_ns:
-        started_ns = start_ns + _wall_minus_steady()
+        started_ns = start_ns + wall_minus_steady()
     trace, span = trace_text(trace_number), span_text(span_number)
     record: dict[str, Any] = {
         "operation_id": trace[:16] + span,
@@ -80,7 +80,7 @@ _offset: tuple[int, int] = (0, 0)
 _OFFSET_FOR_NS = 50_000_000
 
 
-def _wall_minus_steady() -> int:
+def wall_minus_steady() -> int:
     """To be added to a steady time of the last moments, in which the clocks drift apart by less than a microsecond."""
     global _offset
     taken, offset = _offset
@@ -102,7 +102,7 @@ def set_in_rows(operations: Iterable[Values], rows: MutableMapping[Prepared, lis
     Everything of one loop, spelled out: a row costs a fifth of a line.
     """
     others: list[Values] = []
-    offset_ns = _wall_minus_steady()
+    offset_ns = wall_minus_steady()
     number = trace_id = -1  # the work of one request comes one after the other
     for values in operations:
         prepared, _, count, _, trace, span, parent, started_ns, start_ns, end_ns, defaults = values
@@ -131,13 +131,18 @@ def set_in_rows(operations: Iterable[Values], rows: MutableMapping[Prepared, lis
 
 def table(prepared: Prepared, rows: list[Row], constants: Mapping[str, Any]) -> bytes:
     """The line of operations that were prepared as one."""
+    return table_of(prepared, orjson.dumps(rows), constants)
+
+
+def table_of(prepared: Prepared, rows: bytes, constants: Mapping[str, Any]) -> bytes:
+    """The same of rows that are a JSON array already."""
     made_for, start = prepared.made
     if made_for is not constants:
         known = {"name": prepared.name[:MAX_NAME], "kind": prepared.kind, **constants, **prepared.fields}
         common = plain(known | {"attributes": prepared.attributes})
         start = head(common, PREFIX, (*_COLUMNS, ATTRIBUTE + prepared.count_name))
         prepared.made = constants, start
-    return start + orjson.dumps(rows) + b"}\n"
+    return start + rows + b"}\n"
 
 
 def _as_text(value: object) -> str:

@@ -15,6 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ralex_core.collection.accelerator import compiled
 from ralex_core.collection.guard import guard
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _WIDTH_TIMES = range(WIDTH)
 
 QUEUE_OPERATIONS = 100_000
 """Operations that may wait for the background thread: 5 s of 20,000 a second, some 50 MB at the worst."""
-FLUSH_INTERVAL_S = 0.1
+FLUSH_INTERVAL_S = 0.25
 """How long an operation may wait in memory: what a killed process can lose, and what the live view lags behind."""
 IDLE_AFTER_ROUNDS = 20
 """Empty rounds before the thread stops ticking and sleeps until the next operation."""
@@ -85,7 +86,8 @@ class Recorder:
     (full; or not started, asleep, closed: `limit` is -1) the caller goes through `put_slowly`, which finds out which.
 
     The queue holds the values of an operation one after the other, `WIDTH` of them, and not an object for each: what
-    waits is then nothing the garbage collector has to visit, which saves the host up to 1 µs an operation.
+    waits is then nothing the garbage collector has to visit, which saves the host up to 1 µs an operation. Where the
+    compiled half is used, most operations that are `Prepared` wait in `rows` instead, of which as many may.
     """
 
     __slots__ = (
@@ -107,6 +109,7 @@ class Recorder:
         "error_messages",
         "limit",
         "queue",
+        "rows",
     )
 
     def __init__(
@@ -131,7 +134,8 @@ class Recorder:
     def _reset(self) -> None:
         self.queue: deque[Any] = deque()
         self.append: Callable[[Values], None] = self.queue.extend
-        self.limit = -1
+        self.rows: Any = compiled.Rows() if compiled is not None else None
+        self._take_up_to(-1)
         # Re-entrant: the garbage collector may run a host's destructor, which records, while this thread holds one.
         self._lock = threading.RLock()
         self._drain_lock = threading.RLock()
@@ -140,6 +144,17 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._drained = 0
         self._dropped = 0
+
+    def _take_up_to(self, values: int) -> None:
+        """Let the hot paths append while fewer values wait; -1: not at all."""
+        self.limit = values
+        if self.rows is not None:
+            self.rows.limit = values // WIDTH
+
+    @property
+    def _waiting(self) -> int:
+        """Operations."""
+        return len(self.queue) // WIDTH + (len(self.rows) if self.rows is not None else 0)
 
     # The host's side
 
@@ -162,9 +177,9 @@ class Recorder:
             if self._thread is None:
                 # Not woken: it takes its first look an interval from now, so that what it has to import then does
                 # not compete with the very operation that started it.
-                self.limit = self._capacity if self._start() else -1
+                self._take_up_to(self._capacity if self._start() else -1)
                 return
-            self.limit = self._capacity
+            self._take_up_to(self._capacity)
         self._wake.set()
 
     def _start(self) -> bool:
@@ -194,11 +209,11 @@ class Recorder:
             else:
                 # From here every operation goes through put_slowly, which wakes us. One that had already passed the
                 # check waits for the timeout at worst.
-                self.limit = -1
-                if not self.queue:
+                self._take_up_to(-1)
+                if not self._waiting:
                     self._wake.wait(IDLE_WAIT_S)
                 if self._is_open:
-                    self.limit = self._capacity
+                    self._take_up_to(self._capacity)
             self._wake.clear()
 
     def _drain(self, timeout_s: float = -1) -> int:
@@ -215,9 +230,9 @@ class Recorder:
             raise TimeoutError("called from inside itself")
         self._is_draining = True
         try:
-            if self._destination is None and not (self.queue and self._connect()):
+            if self._destination is None and not (self._waiting and self._connect()):
                 return 0
-            destination, total = self._destination, len(self.queue) // WIDTH
+            destination, total = self._destination, self._waiting
             assert destination is not None  # noqa: S101 - connected above
             left = total
             while left > 0:
@@ -236,24 +251,36 @@ class Recorder:
         except Exception:
             guard.note("opening the destination")
         if self._destination is None:
-            self._is_open, self.limit = False, -1
-            self._dropped += len(self.queue) // WIDTH if self._enabled else 0
+            self._is_open = False
+            self._take_up_to(-1)
+            self._dropped += self._waiting if self._enabled else 0
             self.queue.clear()
+            if self.rows is not None:
+                self.rows.take(len(self.rows), 0)
             return False
         return True
 
     def _submit_batch(self, destination: Destination, at_most: int) -> int:
         """Encode and submit up to about `BATCH_BYTES`; returns the number of operations taken from the queue."""
-        from ralex_core.collection.encoding import encode, set_in_rows, table
+        from ralex_core.collection.encoding import encode, set_in_rows, table, table_of, wall_minus_steady
         from ralex_core.collection.sinks import Batch
 
         constants, take = destination.constants, self.queue.popleft
         # One growing buffer: a list of lines would touch new memory for each, and a page fault costs as much as a line.
         payload = bytearray()
         alike: defaultdict[Prepared, list[Row]] = defaultdict(list)
+        tables: list[bytes] = []
         taken = encoded = in_rows = 0
-        while taken < at_most and len(payload) + in_rows * ROW_BYTES < BATCH_BYTES:
-            count = min(CHUNK_OPERATIONS, at_most - taken)
+        in_queue = min(len(self.queue) // WIDTH, at_most)  # before the rows: what is sent again comes after its row
+        if self.rows:
+            for prepared, count, text in self.rows.take(min(at_most, BATCH_BYTES // ROW_BYTES), wall_minus_steady()):
+                tables.append(table_of(prepared, text, constants))
+                in_rows += count
+            taken = in_rows
+        in_queue = min(in_queue, at_most - taken)
+        while in_queue and len(payload) + in_rows * ROW_BYTES < BATCH_BYTES:
+            count = min(CHUNK_OPERATIONS, in_queue)
+            in_queue -= count
             values = iter([take() for _ in range(count * WIDTH)])
             taken += count
             others = set_in_rows(zip(*[values] * WIDTH, strict=True), alike)
@@ -268,8 +295,8 @@ class Recorder:
                 payload += line
                 encoded += 1
         # Tables first: what is sent again is a line of its own and comes after what it replaces.
-        tables = b"".join([table(prepared, rows, constants) for prepared, rows in alike.items()])
-        payload, encoded = tables + payload if tables else payload, encoded + in_rows
+        tables += (table(prepared, rows, constants) for prepared, rows in alike.items())
+        payload, encoded = b"".join((*tables, payload)) if tables else payload, encoded + in_rows
         self._drained += taken
         if encoded:
             destination.sink.submit(Batch(payload, encoded))
@@ -298,7 +325,7 @@ class Recorder:
             if not self._is_open:
                 return
             self._is_open = False
-            self.limit = -1
+            self._take_up_to(-1)
         self._wake.set()
         try:
             with contextlib.suppress(TimeoutError):
@@ -313,9 +340,9 @@ class Recorder:
 
         counts = self._destination.sink.counts() if self._destination else SinkCounts()
         return Stats(
-            recorded=self._drained + len(self.queue) // WIDTH,
+            recorded=self._drained + self._waiting,
             delivered=counts.delivered,
-            queued=len(self.queue) // WIDTH,
+            queued=self._waiting,
             pending=counts.pending,
             dropped_queue=self._dropped,
             dropped_spool=counts.dropped,

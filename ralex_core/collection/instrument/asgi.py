@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ralex_core.collection import active
 from ralex_core.collection.active import current, defaults, fail, operation
 from ralex_core.collection.guard import guard
+from ralex_core.collection.instrument.binding import compiled
 from ralex_core.collection.instrument.clients import client_of
 from ralex_core.collection.instrument.leaf import Leaf
 from ralex_core.collection.instrument.routes import Endpoints
@@ -20,6 +21,7 @@ from ralex_core.collection.prepared import steady
 
 if TYPE_CHECKING:
     from ralex_core.collection.active import ActiveOperation
+    from ralex_core.collection.prepared import Prepared
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,7 +53,7 @@ def install_everywhere(switch: Switch, traceparent: bool) -> None:
     def make(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         async def __call__(self: Any, scope: Scope, receive: Receive, send: Send) -> None:
             if switch.on and scope["type"] == "http" and TIMED not in scope:
-                request = _Request(scope, endpoints, self, send, traceparent)
+                request = _new_request(scope, endpoints, self, send, traceparent, TIMED)
                 try:
                     await original(self, scope, receive, request.send)
                 except BaseException as error:
@@ -76,7 +78,7 @@ def install(switch: Switch, app: Any, traceparent: bool) -> None:
     def wrap(inner: App) -> App:
         async def instrumented(scope: Scope, receive: Receive, send: Send) -> None:
             if switch.on and scope["type"] == "http" and TIMED not in scope:
-                request = _Request(scope, endpoints, app, send, traceparent)
+                request = _new_request(scope, endpoints, app, send, traceparent, TIMED)
                 try:
                     await inner(scope, receive, request.send)
                 except BaseException as error:
@@ -109,27 +111,25 @@ def install(switch: Switch, app: Any, traceparent: bool) -> None:
     switch.undo_with(unwrap)
 
 
-class _Request:
-    """One request: an operation from its head to the last byte of the answer."""
+class _Rare:
+    """What is rare about a request, or where the compiled half is not used, all of it: an operation from its head to
+    the last byte of the answer."""
 
-    __slots__ = ("_endpoints", "_first_ns", "_op", "_outer", "_root", "_scope", "_send", "_size", "_status", "_token")
+    __slots__ = ()
 
-    def __init__(self, scope: Scope, endpoints: Endpoints, outer: Any, send: Send, traceparent: bool) -> None:
-        self._scope = scope
-        self._endpoints = endpoints
-        self._outer = outer
-        self._send = send
-        self._status = self._size = self._first_ns = 0
-        self._root: str = scope.get("root_path", "")
-        self._op: ActiveOperation = operation("request", "api")
-        self._token: Any = None
-        try:
-            self._begin(scope, traceparent)
-        except Exception:
-            guard.swallow("instrument asgi")
+    _scope: Scope
+    _endpoints: Endpoints
+    _outer: Any
+    _send: Send
+    _status: int
+    _size: int
+    _first_ns: int
+    _root: str
+    _op: ActiveOperation
+    _token: Any
 
-    def _begin(self, scope: Scope, traceparent: bool) -> None:
-        op = self._op
+    def _begin(self, traceparent: bool) -> None:
+        scope, op = self._scope, self._op
         fields = op.fields
         parent = ""
         for name, value in scope["headers"]:
@@ -149,21 +149,10 @@ class _Request:
         op.__enter__()
         self._token, op.token = op.token, None  # it stays around what follows the last byte, until `left`
 
-    def send(self, message: Message) -> Awaitable[None]:
-        """Look at a message on its way out."""
-        kind = message["type"]
-        if kind == "http.response.start":
-            self._status = message["status"]
-        elif kind == "http.response.body":
-            self._size += len(message.get("body", b""))
-            if message.get("more_body", False):
-                if not self._first_ns:
-                    self._first_ns = steady()
-            elif self._first_ns:
-                return self._last(message)
-            else:
-                self._end()  # all of it in one part, which the server takes without waiting
-        return self._send(message)
+    def _prepared(self) -> Prepared:
+        """What requests are alike that were answered like this one and have no more to tell than a client."""
+        found = self._endpoints.of(self._scope, self._root, self._outer)
+        return found.answered(self._status, {**self._op.fields, "http_status": self._status})
 
     async def _last(self, message: Message) -> None:
         """The last part of a stream: it waits until the client has taken enough of those before."""
@@ -229,6 +218,42 @@ class _Request:
         except Exception:
             guard.swallow("instrument asgi")
 
+
+class _Request(_Rare):
+    __slots__ = ("_endpoints", "_first_ns", "_op", "_outer", "_root", "_scope", "_send", "_size", "_status", "_token")
+
+    def __init__(
+        self, scope: Scope, endpoints: Endpoints, outer: Any, send: Send, traceparent: bool, timed: str, /
+    ) -> None:
+        self._scope = scope
+        self._endpoints = endpoints
+        self._outer = outer
+        self._send = send
+        self._status = self._size = self._first_ns = 0
+        self._root = scope.get("root_path", "")
+        self._op = operation("request", "api")
+        self._token = None
+        try:
+            self._begin(traceparent)
+        except Exception:
+            guard.swallow("instrument asgi")
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Look at a message on its way out."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._status = message["status"]
+        elif kind == "http.response.body":
+            self._size += len(message.get("body", b""))
+            if message.get("more_body", False):
+                if not self._first_ns:
+                    self._first_ns = steady()
+            elif self._first_ns:
+                return self._last(message)
+            else:
+                self._end()  # all of it in one part, which the server takes without waiting
+        return self._send(message)
+
     def left(self) -> None:
         """The application is done."""
         if not self._op.end_ns:
@@ -238,6 +263,11 @@ class _Request:
                 current.reset(self._token)
             except (ValueError, RuntimeError):
                 pass  # left in another context than it was entered in
+
+
+_new_request: Any = _Request
+if compiled is not None:
+    _new_request = type("_CompiledRequest", (compiled.Request, _Rare), {"__slots__": (), "__doc__": _Rare.__doc__})
 
 
 def _handshake(endpoints: Endpoints, outer: Any, scope: Scope, send: Send) -> Send:

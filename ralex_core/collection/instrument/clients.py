@@ -38,19 +38,20 @@ _CLIENTS = (
     ),
 )
 
-_known: dict[bytes, str | None] = {}
+remembered: dict[bytes, str | None] = {}
+"""Of user agents, at most `MAX_READ` characters of each."""
 
 
 def client_of(user_agent: bytes) -> str | None:
     """`terminal`, `web`, `mobile app`, `program` (a library), `bot` or `probe`; None when it is none we know."""
     agent = user_agent[:MAX_READ]
     try:
-        return _known[agent]
+        return remembered[agent]
     except KeyError:
         pass
     text = agent.decode("latin-1")
     found = next((client for client, pattern in _CLIENTS if pattern.search(text)), None)
-    if len(_known) >= REMEMBERED:
-        _known.clear()
-    _known[agent] = found
+    if len(remembered) >= REMEMBERED:
+        remembered.clear()
+    remembered[agent] = found
     return found

@@ -10,7 +10,7 @@ from ralex_core.collection import active
 from ralex_core.collection.active import current, defaults, fail
 from ralex_core.collection.guard import guard
 from ralex_core.collection.instrument.leaf import now, place
-from ralex_core.collection.instrument.statements import Database, sample
+from ralex_core.collection.instrument.statements import Database, Known, sample
 
 if TYPE_CHECKING:
     from ralex_core.collection.instrument.switch import Switch
@@ -88,6 +88,26 @@ class Query:
         """Parameter sets of an `executemany`, where they can be counted."""
         self.start_ns = now()
 
+    @classmethod
+    def resumed(
+        cls,
+        watch: Watch,
+        known: Known,
+        text: str,
+        trace: int | str,
+        span: int,
+        parent: int | str | None,
+        start_ns: int,
+        spent_ns: int,
+        rows: int,
+    ) -> Query:
+        """One that the compiled half has begun, and leaves to this one because it failed or took long."""
+        query = cls.__new__(cls)
+        query._known, query._database, query._text, query._slow_ns = known, watch.database, text, watch.slow_ns
+        query._trace, query._span, query._parent = trace, span, parent
+        query.start_ns, query.spent_ns, query.rows, query.batch = start_ns, spent_ns, rows, None
+        return query
+
     def executed(self) -> None:
         """The statement was executed; rows may follow."""
         self.spent_ns = now() - self.start_ns
@@ -123,7 +143,9 @@ class Query:
                 self.start_ns + spent_ns,
                 defaults.get(),
             )
-            if len(recorder.queue) < recorder.limit:
+            if recorder.rows is not None and recorder.rows.put(values):
+                pass
+            elif len(recorder.queue) < recorder.limit:
                 recorder.append(values)
             else:
                 recorder.put_slowly(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 from typing import Any, cast
 
+from ralex_core.collection.accelerator import compiled
 from ralex_core.collection.prepared import Prepared
 
 Scope = MutableMapping[str, Any]
@@ -42,8 +43,12 @@ class Endpoint:
 class Endpoints:
     """An application's requests, by method and route."""
 
+    __slots__ = ("_known", "_named", "answers")
+
     def __init__(self) -> None:
         self._known: dict[tuple[object, int, int], tuple[Endpoint, object]] = {}
+        self.answers: Any = compiled.Answers() if compiled is not None else None
+        """What the compiled half remembers of them."""
         self._named: dict[tuple[str, str | None], Endpoint] = {}
 
     def of(self, scope: Scope, root: str, application: Any) -> Endpoint:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ralex_core.collection.guard import guard
+from ralex_core.collection.instrument.binding import compiled
 from ralex_core.collection.instrument.leaf import now
 from ralex_core.collection.instrument.queries import Query, Watch, database, file_name, size_of, text_of
 
@@ -71,7 +72,7 @@ def _connection_class(asked: type[Any]) -> type | None:
 
 
 def _cursor_class(asked: type[Any]) -> type:
-    if issubclass(asked, _Cursor):
+    if issubclass(asked, _Batches):
         return asked
     if asked not in _cursor_classes:
         bases = {f"_base_{name}": getattr(asked, name) for name in ("execute", "fetchall", "fetchone")}
@@ -130,7 +131,38 @@ class _Connection(sqlite3.Connection):
 _new_cursor = sqlite3.Connection.cursor
 
 
-class _Cursor(sqlite3.Cursor):
+class _Batches(sqlite3.Cursor):
+    """What cursors have in common."""
+
+    def _done(self) -> None:
+        """Record what is under way: something else begins."""
+        raise NotImplementedError
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
+        return self._run(super().executemany, sql, parameters)
+
+    def executescript(self, sql_script: str, /) -> Any:
+        return self._run(super().executescript, sql_script)
+
+    def _run(self, run: Callable[..., Any], sql: str, *parameters: Any) -> Any:
+        """What returns no rows."""
+        self._done()
+        watch: Watch | None = getattr(self.connection, "ralex_watch", None)
+        query = watch.begin(sql) if watch is not None else None
+        if query is None:
+            return run(sql, *parameters)
+        try:
+            result = run(sql, *parameters)
+        except BaseException as error:
+            query.failed(error)
+            raise
+        query.executed()
+        query.batch = size_of(parameters[0]) if parameters else None
+        query.changed(self.rowcount)
+        return result
+
+
+class _Cursor(_Batches):
     """Written out where the host's programs are hot: every call saved here is saved for every query."""
 
     _query: Query | None = None
@@ -162,29 +194,6 @@ class _Cursor(sqlite3.Cursor):
         else:
             self._query = query
         return self
-
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
-        return self._run(super().executemany, sql, parameters)
-
-    def executescript(self, sql_script: str, /) -> Any:
-        return self._run(super().executescript, sql_script)
-
-    def _run(self, run: Callable[..., Any], sql: str, *parameters: Any) -> Any:
-        """What returns no rows."""
-        self._done()
-        watch: Watch | None = getattr(self.connection, "ralex_watch", None)
-        query = watch.begin(sql) if watch is not None else None
-        if query is None:
-            return run(sql, *parameters)
-        try:
-            result = run(sql, *parameters)
-        except BaseException as error:
-            query.failed(error)
-            raise
-        query.executed()
-        query.batch = size_of(parameters[0]) if parameters else None
-        query.changed(self.rowcount)
-        return result
 
     def fetchall(self) -> list[Any]:
         query = self._query
@@ -273,4 +282,19 @@ class _Cursor(sqlite3.Cursor):
             query.returned()
 
 
+def _compile() -> None:
+    """Have the compiled half stand for sqlite3's own classes, which nearly all programs use."""
+    if compiled is None:
+        return
+    try:
+        connection, cursor = compiled.sqlite_classes(sqlite3.Connection, sqlite3.Cursor)
+    except Exception:  # a Python whose sqlite3 is made in another way
+        guard.note("instrument sqlite3, compiled")
+        return
+    _cursor_classes[sqlite3.Cursor] = type("Cursor", (cursor, _Batches), _same(sqlite3.Cursor))
+    compiled.use_cursor(_cursor_classes[sqlite3.Cursor])
+    _connection_classes[sqlite3.Connection] = type("Connection", (connection, _Connection), _same(sqlite3.Connection))
+
+
+_compile()
 _plain_cursor = _cursor_class(sqlite3.Cursor)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ralex_core.collection.instrument.clients import REMEMBERED, _known, client_of
+from ralex_core.collection.instrument.clients import REMEMBERED, client_of, remembered
 
 CLIENTS = ("bot", "probe", "mobile app", "terminal", "web", "program", None)
 
@@ -46,4 +46,4 @@ def test_a_user_agent_tells_its_client(agent: str, client: str | None) -> None:
 @given(st.binary(max_size=600))
 def test_any_bytes_have_an_answer_and_few_are_remembered(agent: bytes) -> None:
     assert client_of(agent) in CLIENTS
-    assert len(_known) <= REMEMBERED
+    assert len(remembered) <= REMEMBERED

@@ -14,6 +14,7 @@ from typing import Any
 import aiosqlite
 import pytest
 
+from ralex_core.collection import active
 from ralex_core.collection.guard import guard
 from ralex_core.monitoring import instrument, operation
 from tests.support.recorded import Recorded, attributes
@@ -264,10 +265,8 @@ def test_aiosqlite_is_recorded_too(recorded: Recorded) -> None:
 
 
 def test_our_own_mistakes_stay_ours(db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ralex_core.collection.instrument import queries
-
     monkeypatch.setattr(guard, "raise_errors", False)
     before = guard.failures
-    monkeypatch.setattr(queries, "defaults", None)
+    monkeypatch.setattr(active, "default_recorder", None)
     assert db.execute("select 1").fetchall() == [(1,)]
     assert guard.failures == before + 1
