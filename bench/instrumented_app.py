@@ -62,8 +62,8 @@ def build(path: Path) -> FastAPI:
     local = threading.local()
 
     def connection() -> sqlite3.Connection:
-        if not hasattr(local, "connection"):
-            local.connection = sqlite3.connect(path)
+        if getattr(local, "turn", None) != app.state.turn:
+            local.connection, local.turn = sqlite3.connect(path), app.state.turn
         return local.connection
 
     @app.get("/users/{user_id}/tasks")
@@ -80,6 +80,9 @@ def build(path: Path) -> FastAPI:
         tasks = [Task(id=row[0], title=row[1], state=row[2], estimate=row[3], created_at=row[4]) for row in rows]
         return UserTasks(id=user[0], name=user[1], tasks=tasks)
 
+    app.state.turn = 0
+    """Grows when instruments are switched: connections are made anew then."""
+
     @app.get("/used")
     def used() -> dict[str, int]:
         return {"cpu_ns": time.process_time_ns()}
@@ -90,7 +93,13 @@ def build(path: Path) -> FastAPI:
 def instruments(app: FastAPI) -> Any:
     from ralex_core.monitoring import flush, instrument, stats
 
-    instrument.all()
+    @app.get("/switch/{on}")
+    def switch(on: bool) -> None:
+        if on:
+            instrument.all()
+        else:
+            instrument.off()
+        app.state.turn += 1
 
     def delivered() -> dict[str, Any]:
         flush(60)

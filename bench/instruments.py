@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """What all instruments cost a FastAPI endpoint with two SQLite queries under load, beside OpenTelemetry's.
 
-    python -m bench.instruments [--rounds 12] [--starts 4] [--slice 0.5] [--otel-packages DIR]
+    python -m bench.instruments [--rounds 25] [--starts 4] [--slice 0.3] [--otel-packages DIR]
 
 The same application (`bench/instrumented_app.py`) runs in one uvicorn process per variant: as it is, with
 `instrument.all()` delivering to a sink process, and with OpenTelemetry's instrumentation for FastAPI and sqlite3, its
 batch processor and OTLP/HTTP exporter to the same sink. The variants take turns, a slice of load each, in an order that
-changes every round; a round gives one ratio, and the figures are medians over the rounds. Two processes of one program
-differ by some percent in speed for as long as they live: all are started anew `--starts` times, and `control`, the
-application as it is once more, tells how much of a difference means nothing. Servers and the load run on different
-cores where there are two. OpenTelemetry is measured when it is importable, or lies in `--otel-packages`
+changes every round; a round gives one ratio, and the figures are medians over the rounds, with the error of their mean.
+Two processes of one program differ by some percent in speed for as long as they live. So our instruments are switched
+on and off in one process, in turns, and compared with themselves; OpenTelemetry's, which cannot be taken out of an
+application that runs, with the process that has none. All are started anew `--starts` times. `off`, beside `plain`,
+tells how much of a difference between processes means nothing. Servers and the load run on different cores where there
+are two. OpenTelemetry is measured when it is importable, or lies in `--otel-packages`
 (`pip install --target DIR opentelemetry-instrumentation-fastapi opentelemetry-instrumentation-sqlite3
 opentelemetry-sdk opentelemetry-exporter-otlp-proto-http`).
 """
@@ -31,13 +33,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.figure import Figure, report
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 8
 USERS = 100
+WARM_UP_S = 0.1
+"""After switching, when connections are made anew."""
+ON, OFF = "instruments", "off"
+"""Two turns of one process."""
 Results = dict[str, list[tuple[float, float]]]
 """Of each variant and round: requests a second, µs of CPU a request."""
 
@@ -120,6 +126,10 @@ class Variant:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return json.load(answer)
 
+    def switch(self, on: bool) -> None:
+        self.ask(f"/switch/{int(on)}")
+        asyncio.run(_load(self.port, WARM_UP_S, 0))
+
     def turn(self, seconds: float, seed: int) -> tuple[float, float]:
         """Requests answered a second, and µs of CPU each took in the server's process."""
         before = self.ask("/used")["cpu_ns"]
@@ -152,6 +162,8 @@ def measure(names: list[str], rounds: int, seconds: float, packages: Path | None
             stack.callback(os.sched_setaffinity, 0, set(cores))
         order: list[Variant] = []
         for name in names:
+            if name == OFF:
+                continue
             home = directory / name
             home.mkdir()
             variant = Variant(name, sink, home / "app.db", packages if "opentelemetry" in name else None, server_cpu)
@@ -162,20 +174,37 @@ def measure(names: list[str], rounds: int, seconds: float, packages: Path | None
         for number in range(rounds + 1):
             source.shuffle(order)
             for variant in order:
-                rate, cpu_us = variant.turn(seconds, number)
-                if number:
-                    results[variant.name].append((rate, cpu_us))
+                turns = source.sample((ON, OFF), 2) if variant.name == ON else [variant.name]
+                for name in turns:
+                    if variant.name == ON:
+                        variant.switch(name == ON)
+                    rate, cpu_us = variant.turn(seconds, number)
+                    if number:
+                        results[name].append((rate, cpu_us))
         for variant in order:
             said = variant.ask("/delivered")
             if variant.name == "instruments" and said["recorded"] != said["delivered"]:
                 raise SystemExit(f"operations were lost: {said}")
 
 
-def _compared(plain: list[tuple[float, float]], other: list[tuple[float, float]]) -> tuple[float, float, float]:
-    """Throughput lost in percent, CPU added in percent and in µs a request: medians over rounds, below 0 in noise."""
+class Compared(NamedTuple):
+    """Medians over rounds, below 0 in noise."""
+
+    lost: float
+    """Of throughput, in percent."""
+    lost_error: float
+    """The standard error of its mean."""
+    added: float
+    """CPU, in percent."""
+    added_us: float
+
+
+def _compared(plain: list[tuple[float, float]], other: list[tuple[float, float]]) -> Compared:
     pairs = list(zip(plain, other, strict=True))
-    return (
-        100 * (1 - statistics.median(b[0] / a[0] for a, b in pairs)),
+    lost = [100 * (1 - b[0] / a[0]) for a, b in pairs]
+    return Compared(
+        statistics.median(lost),
+        statistics.stdev(lost) / len(lost) ** 0.5,
         100 * (statistics.median(b[1] / a[1] for a, b in pairs) - 1),
         statistics.median(b[1] - a[1] for a, b in pairs),
     )
@@ -192,13 +221,13 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(
         prog="python -m bench.instruments", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=12, help="of each start")
+    parser.add_argument("--rounds", type=int, default=25, help="of each start")
     parser.add_argument("--starts", type=int, default=4)
-    parser.add_argument("--slice", type=float, default=0.5, help="seconds of load per variant and round")
+    parser.add_argument("--slice", type=float, default=0.3, help="seconds of load per variant and round")
     parser.add_argument("--otel-packages", type=Path, help="directory OpenTelemetry's packages were installed into")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    names = ["plain", "control", "instruments"]
+    names = ["plain", OFF, ON]
     if given.otel_packages or _has_opentelemetry():
         names.append("opentelemetry")
     else:
@@ -206,25 +235,24 @@ def run(arguments: list[str] | None = None) -> list[Figure]:
     results: Results = {name: [] for name in names}
     for _ in range(given.starts):
         measure(names, given.rounds, given.slice, given.otel_packages, results)
-    found = {name: _compared(results["plain"], results[name]) for name in names}
+    found = {name: _compared(results[OFF if name == ON else "plain"], results[name]) for name in names}
     for name, rows in results.items():
         rate, cpu_us = (statistics.median(column) for column in zip(*rows, strict=True))
-        lost, added, added_us = found[name]
+        its = found[name]
         print(
-            f"{name:16}{rate:8.0f} requests/s, {lost:+6.1f} % lost;{cpu_us:8.0f} µs CPU each, "
-            f"{added:+6.1f} %, {added_us:+6.0f} µs"
+            f"{name:16}{rate:8.0f} requests/s, {its.lost:+6.1f} ± {its.lost_error:.1f} % lost;"
+            f"{cpu_us:8.0f} µs CPU each, {its.added:+6.1f} %, {its.added_us:+6.0f} µs"
         )
-    theirs = found.get("opentelemetry", (None, None, None))
-    limit = None if theirs[2] is None else theirs[2] / 5
+    ours, theirs = found[ON], found.get("opentelemetry")
+    limit = None if theirs is None else theirs.added_us / 5
     figures = [
-        Figure(
-            "FastAPI and two queries, throughput lost to all instruments", found["instruments"][0], "%", 2, "the limit"
-        ),
-        Figure("the same, lost to nothing (control)", found["control"][0], "%"),
-        Figure("the same, CPU added per request", found["instruments"][2], "µs", limit, "a fifth of OpenTelemetry"),
+        Figure("FastAPI and two queries, throughput lost to all instruments", ours.lost, "%", 2, "the limit"),
+        Figure("the same, standard error", ours.lost_error, "%"),
+        Figure("the same, CPU added per request", ours.added_us, "µs", limit, "a fifth of OpenTelemetry"),
+        Figure("another process without instruments, throughput lost", found[OFF].lost, "%"),
     ]
-    if theirs[0] is not None:
-        figures.append(Figure("the same, throughput lost to OpenTelemetry's", theirs[0], "%"))
+    if theirs is not None:
+        figures.append(Figure("throughput lost to OpenTelemetry's instruments", theirs.lost, "%"))
     report(figures, given.json)
     return figures
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,17 +50,32 @@ def simulate(
     deliver: Callable[[bytes], object] = _print if server is None else server.send_patiently
     stream = chain(past(team, now_us, days, rate, clock, sleep), present(team, now_us, clock, sleep) if live else ())
     given = 0
+    interrupted = _note_interrupts()
     try:
         with error_console().status("") as progress:
             for batch in stream:
                 deliver(b"".join(map(as_line, batch)))
                 given += len(batch)
                 progress.update(f"{given:,} operations")
+                if interrupted.is_set():
+                    break
     except KeyboardInterrupt:
         pass  # how a live run is meant to end
     if server is not None:
         server.close()
         error_console().print(f"{given:,} operations sent to {server.url}")
+
+
+def _note_interrupts() -> Event:
+    """Set at Ctrl-C, which Python also raises: but in a destructor or a callback nobody would hear of that."""
+    interrupted = Event()
+
+    def interrupt(number: int, frame: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    return interrupted
 
 
 def _server(url: str | None) -> RunningServer:

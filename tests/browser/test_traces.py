@@ -23,6 +23,7 @@ def test_from_the_list_to_a_trace_and_its_operations(stocked: Server, open_page:
     expect(page.get_by_role("heading", level=1)).to_contain_text("session.turn")
     expect(page.locator("#waterfall li")).to_have_count(3)
     expect(page.locator("#waterfall rect.path").first).to_be_attached()
+    page.wait_for_load_state()  # with the script that hears the keys
     page.locator("#waterfall a").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")

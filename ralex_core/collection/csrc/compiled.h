@@ -81,6 +81,16 @@ extern PyType_Spec rows_spec, answers_spec, request_spec;
 extern PyTypeObject *Rows, *Answers, *Request;
 int add_row(PyObject *rows, PyObject *prepared, PyObject *trace, PyObject *span, PyObject *parent, Times times,
             int64_t count);
+/* What requests were prepared as that are alike in this. The objects are kept: all but the method, which is text, are
+ * compared by identity. */
+typedef struct {
+    PyObject *route, *context, *method, *client; /* context and client may be NULL */
+    long status;
+    PyObject *prepared;
+} Answer;
+PyObject *find_answer(PyObject *answers, const Answer *sought); /* a new reference; NULL, without an exception, if none */
+void keep_answer(PyObject *answers, const Answer *sought, PyObject *prepared);
+
 PyObject *sqlite_classes(PyObject *module, PyObject *args);
 PyObject *use_cursor(PyObject *module, PyObject *cursor);
 

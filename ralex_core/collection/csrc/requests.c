@@ -2,90 +2,6 @@
 
 #include "compiled.h"
 
-/* What an application's requests were prepared as, by route, method, status and client: few, hence found at their place
- * in a small table or made anew. */
-
-#define PLACES 256
-
-typedef struct {
-    PyObject *route, *context, *method, *client; /* kept: all but the method, which is text, are compared by identity */
-    long status;
-    PyObject *prepared;
-} Answer;
-
-typedef struct {
-    PyObject_HEAD
-    Answer answers[PLACES];
-} AnswersObject;
-
-static Answer *place_of(AnswersObject *self, PyObject *route, PyObject *context, PyObject *method, PyObject *client,
-                        long status)
-{
-    uintptr_t mixed = (uintptr_t)route / 16 * 31 + (uintptr_t)context / 16 * 17 + (uintptr_t)PyObject_Hash(method) * 7 +
-                      (uintptr_t)client / 16 * 3 + (uintptr_t)status;
-    return self->answers + mixed % PLACES;
-}
-
-static int answer_is(const Answer *answer, PyObject *route, PyObject *context, PyObject *method, PyObject *client,
-                     long status)
-{
-    return answer->prepared && answer->route == route && answer->context == context && answer->client == client &&
-           answer->status == status && PyUnicode_Compare(answer->method, method) == 0;
-}
-
-static void clear_answer(Answer *answer)
-{
-    Answer before = *answer;
-    *answer = (Answer){0};
-    Py_XDECREF(before.route);
-    Py_XDECREF(before.context);
-    Py_XDECREF(before.method);
-    Py_XDECREF(before.client);
-    Py_XDECREF(before.prepared);
-}
-
-static int answers_traverse(AnswersObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    for (int i = 0; i < PLACES; i++) {
-        Py_VISIT(self->answers[i].route);
-        Py_VISIT(self->answers[i].context);
-        Py_VISIT(self->answers[i].method);
-        Py_VISIT(self->answers[i].client);
-        Py_VISIT(self->answers[i].prepared);
-    }
-    return 0;
-}
-
-static int answers_clear(AnswersObject *self)
-{
-    for (int i = 0; i < PLACES; i++)
-        clear_answer(self->answers + i);
-    return 0;
-}
-
-static void answers_dealloc(AnswersObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    answers_clear(self);
-    type->tp_free((PyObject *)self);
-    Py_DECREF(type);
-}
-
-static PyType_Slot answers_slots[] = {
-    {Py_tp_doc, "What an application's requests were prepared as."},
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_traverse, answers_traverse},
-    {Py_tp_clear, answers_clear},
-    {Py_tp_dealloc, answers_dealloc},
-    {0, NULL},
-};
-PyType_Spec answers_spec = {"ralex_core.collection._compiled.Answers", sizeof(AnswersObject), 0,
-                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, answers_slots};
-
-/* The request */
-
 typedef struct {
     PyObject_HEAD
     PyObject *scope, *endpoints, *outer, *send, *root, *op, *token;
@@ -220,7 +136,7 @@ static int request_init(RequestObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* The prepared operation that the request was one of; NULL without an exception when it has to be found in Python. */
+/* The prepared operation that the request was one of, a new reference; NULL without an exception when it has to be found in Python. */
 static PyObject *prepared_of(RequestObject *self)
 {
     PyObject *route = lookup(self->scope, str_route), *root = lookup(self->scope, str_root_path);
@@ -235,16 +151,11 @@ static PyObject *prepared_of(RequestObject *self)
     PyObject *answers = SLOT(self->endpoints, Endpoints_answers);
     if (!answers || Py_TYPE(answers) != Answers)
         return NULL;
-    Answer *answer = place_of((AnswersObject *)answers, route, context, method, client, self->status);
-    if (!answer_is(answer, route, context, method, client, self->status)) {
-        PyObject *prepared = PyObject_CallMethodNoArgs((PyObject *)self, str__prepared);
-        if (!prepared)
-            return NULL;
-        clear_answer(answer);
-        *answer = (Answer){Py_NewRef(route), Py_XNewRef(context), Py_NewRef(method), Py_XNewRef(client),
-                           self->status, prepared};
-    }
-    return answer->prepared;
+    const Answer sought = {route, context, method, client, self->status, NULL};
+    PyObject *prepared = find_answer(answers, &sought);
+    if (!prepared && (prepared = PyObject_CallMethodNoArgs((PyObject *)self, str__prepared)))
+        keep_answer(answers, &sought, prepared);
+    return prepared;
 }
 
 static int is_plain(RequestObject *self)
@@ -258,33 +169,31 @@ static int is_plain(RequestObject *self)
 /* Record it; the operation's own values are set too: the host may set more, which sends it again. */
 static int end_plain(RequestObject *self, int64_t end_ns)
 {
-    PyObject *op = self->op, *fields = SLOT(op, ActiveOperation_fields);
-    PyObject *prepared = prepared_of(self);
+    PyObject *op = self->op, *prepared = prepared_of(self);
     if (!prepared)
         return PyErr_Occurred() ? -1 : OTHERWISE;
-    PyObject *extra = PyDict_Copy(SLOT(prepared, Prepared_attributes));
+    PyObject *extra = PyDict_Copy(SLOT(prepared, Prepared_attributes)), *around = context_get(defaults);
     PyObject *size = PyLong_FromLongLong(self->size), *status = PyLong_FromLong(self->status);
-    PyObject *around = context_get(defaults);
-    if (!extra || !size || !status || !around ||
-        PyDict_SetItem(extra, SLOT(prepared, Prepared_count_name), size) < 0 ||
-        PyDict_SetItem(fields, str_http_status, status) < 0) {
+    int is_ready = extra && around && size && status &&
+                   PyDict_SetItem(extra, SLOT(prepared, Prepared_count_name), size) == 0 &&
+                   PyDict_SetItem(SLOT(op, ActiveOperation_fields), str_http_status, status) == 0;
+    Py_XDECREF(size);
+    Py_XDECREF(status);
+    if (is_ready) {
+        set_slot(op, ActiveOperation_name, Py_NewRef(SLOT(prepared, Prepared_name)));
+        set_slot(op, ActiveOperation_extra, extra);
+        set_slot(op, ActiveOperation_defaults, around);
+        set_slot(op, ActiveOperation_end_ns, PyLong_FromLongLong(end_ns));
+        Times times = {PyLong_AsLongLong(SLOT(op, ActiveOperation_started_ns)),
+                       PyLong_AsLongLong(SLOT(op, ActiveOperation_start_ns)), end_ns};
+        record(prepared, SLOT(op, ActiveOperation_trace), SLOT(op, ActiveOperation_span),
+               SLOT(op, ActiveOperation_parent), times, self->size, "api");
+    } else {
         Py_XDECREF(extra);
-        Py_XDECREF(size);
-        Py_XDECREF(status);
         Py_XDECREF(around);
-        return -1;
     }
-    Py_DECREF(size);
-    Py_DECREF(status);
-    set_slot(op, ActiveOperation_name, Py_NewRef(SLOT(prepared, Prepared_name)));
-    set_slot(op, ActiveOperation_extra, extra);
-    set_slot(op, ActiveOperation_defaults, around);
-    set_slot(op, ActiveOperation_end_ns, PyLong_FromLongLong(end_ns));
-    Times times = {PyLong_AsLongLong(SLOT(op, ActiveOperation_started_ns)),
-                   PyLong_AsLongLong(SLOT(op, ActiveOperation_start_ns)), end_ns};
-    record(prepared, SLOT(op, ActiveOperation_trace), SLOT(op, ActiveOperation_span), SLOT(op, ActiveOperation_parent),
-           times, self->size, "api");
-    return PLAIN;
+    Py_DECREF(prepared);
+    return is_ready ? PLAIN : -1;
 }
 
 /* The last byte is out. Never leaves an exception. */
