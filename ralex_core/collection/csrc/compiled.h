@@ -30,7 +30,7 @@ extern PyObject *place;         /* leaf.place */
 extern PyObject *resumed;       /* queries.resumed */
 extern PyObject *client_of;     /* clients.client_of, and what it remembers */
 extern PyObject *clients;
-extern PyTypeObject *ActiveOperation, *Recorder;
+extern PyTypeObject *ActiveOperation, *Recorder, *Watch;
 
 /* Where the slots of Python classes lie in their instances */
 

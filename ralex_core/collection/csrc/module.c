@@ -11,7 +11,7 @@ SLOTS(DEFINE)
 #undef DEFINE
 
 PyObject *active, *current, *defaults, *trouble, *place, *resumed, *client_of, *clients;
-PyTypeObject *ActiveOperation, *Recorder, *Rows, *Answers, *Request;
+PyTypeObject *ActiveOperation, *Recorder, *Watch, *Rows, *Answers, *Request;
 
 int64_t steady_ns(void)
 {
@@ -141,6 +141,7 @@ static PyObject *bind(PyObject *module, PyObject *args)
 #undef FIND
     Py_XSETREF(ActiveOperation, (PyTypeObject *)Py_NewRef(PyDict_GetItemString(classes, "ActiveOperation")));
     Py_XSETREF(Recorder, (PyTypeObject *)Py_NewRef(PyDict_GetItemString(classes, "Recorder")));
+    Py_XSETREF(Watch, (PyTypeObject *)Py_NewRef(PyDict_GetItemString(classes, "Watch")));
     Py_RETURN_NONE;
 }
 

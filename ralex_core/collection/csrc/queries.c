@@ -19,8 +19,19 @@ static PyTypeObject *Cursor, *BaseCursor, *BaseConnection;
 static PyObject *base_execute, *base_fetchone, *base_fetchall, *base_fetchmany, *base_close, *base_cursor;
 static PyObject *str_ralex_watch, *str_connection, *plain_cursor;
 
+/* Take the query under way out of its cursor, which Python code that records it may use for another one. */
+static Query taken(Query *query)
+{
+    Query own = *query;
+    Py_INCREF(own.watch);
+    query->known = query->text = query->trace = query->span = query->parent = NULL;
+    return own;
+}
+
+/* Let go of a query that was taken. */
 static void forget(Query *query)
 {
+    Py_CLEAR(query->watch);
     Py_CLEAR(query->known);
     Py_CLEAR(query->text);
     Py_CLEAR(query->trace);
@@ -36,7 +47,7 @@ static int is_true(PyObject *value)
 /* Whether statements are to be recorded: not when the instrument, or one above it is on that records the same. */
 static int is_watching(PyObject *watch)
 {
-    if (!watch || watch == Py_None)
+    if (!watch || Py_TYPE(watch) != Watch)
         return 0;
     PyObject *elsewhere = SLOT(watch, Watch_elsewhere);
     return is_true(SLOT(SLOT(watch, Watch_switch), Switch_on)) &&
@@ -109,19 +120,19 @@ static PyObject *as_object(Query *query)
 /* Record it as failed with the exception that is set, and leave that set. */
 static void failed(PyObject *cursor, int64_t since_ns)
 {
-    Query *query = QUERY(cursor);
-    if (!query->known)
+    if (!QUERY(cursor)->known)
         return;
+    Query query = taken(QUERY(cursor));
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
     PyErr_NormalizeException(&type, &error, &traceback);
-    PyObject *object = as_object(query);
+    PyObject *object = as_object(&query);
     PyObject *done = object ? PyObject_CallMethod(object, "failed", "OL", error, (long long)since_ns) : NULL;
     if (!done)
         report_trouble();
     Py_XDECREF(object);
     Py_XDECREF(done);
-    forget(query);
+    forget(&query);
     PyErr_Restore(type, error, traceback);
 }
 
@@ -134,10 +145,11 @@ static int is_slow(Query *query)
 }
 
 /* Record it: `count` rows were returned, or changed; -1 where the driver cannot tell how many. */
-static void ended(Query *query, Py_ssize_t prepared, const char *method, int64_t count)
+static void ended(Query *of_cursor, Py_ssize_t prepared, const char *method, int64_t count)
 {
-    if (is_slow(query)) {
-        PyObject *object = as_object(query);
+    Query query = taken(of_cursor);
+    if (is_slow(&query)) {
+        PyObject *object = as_object(&query);
         PyObject *done = !object                ? NULL
                          : prepared == Known_returned ? PyObject_CallMethod(object, method, NULL)
                                                       : PyObject_CallMethod(object, method, "L", (long long)count);
@@ -146,9 +158,9 @@ static void ended(Query *query, Py_ssize_t prepared, const char *method, int64_t
         Py_XDECREF(object);
         Py_XDECREF(done);
     } else
-        record(SLOT(query->known, prepared), query->trace, query->span, query->parent,
-               (Times){0, query->start_ns, query->start_ns + query->spent_ns}, count < 0 ? NO_COUNT : count, "db");
-    forget(query);
+        record(SLOT(query.known, prepared), query.trace, query.span, query.parent,
+               (Times){0, query.start_ns, query.start_ns + query.spent_ns}, count < 0 ? NO_COUNT : count, "db");
+    forget(&query);
 }
 
 static void returned(Query *query)

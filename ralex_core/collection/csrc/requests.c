@@ -215,6 +215,8 @@ PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\nLook at a message on its 
 
 static PyObject *request_send(RequestObject *self, PyObject *message)
 {
+    if (!self->op) /* cleared by the garbage collector, or never made */
+        return PyErr_Format(PyExc_RuntimeError, "the request is over");
     PyObject *kind = PyDict_Check(message) ? lookup(message, str_type) : NULL;
     if (kind && PyUnicode_Check(kind)) {
         if (PyUnicode_CompareWithASCIIString(kind, "http.response.body") == 0) {
@@ -247,7 +249,8 @@ PyDoc_STRVAR(left_doc, "left($self, /)\n--\n\nThe application is done.");
 
 static PyObject *request_left(RequestObject *self, PyObject *none)
 {
-    end(self);
+    if (self->op)
+        end(self);
     if (self->token && self->token != Py_None) {
         if (PyContextVar_Reset(current, self->token) < 0)
             PyErr_Clear(); /* left in another context than it was entered in */

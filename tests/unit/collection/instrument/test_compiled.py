@@ -62,7 +62,7 @@ def test_it_is_used() -> None:
             st.integers(0, 2),
             *(NUMBERS, NUMBERS, st.none() | NUMBERS),
             st.integers(1, 2**61),
-            st.integers(0, 2**61),
+            st.integers(0, 2**53),  # what Python divides without loss
             st.none() | st.integers(0, 2**40),
         ),
         max_size=30,
