@@ -36,11 +36,11 @@ class CompileHook(BuildHookInterface[Any]):
 
 
 def _is_possible() -> bool:
-    """Written for CPython with its lock, and for clocks as POSIX has them."""
+    """Written for CPython with its lock, and for the clock its `monotonic` reads on Linux."""
     return (
         os.environ.get("RALEX_MONITOR_PURE_PYTHON") != "1"
         and sys.implementation.name == "cpython"
-        and os.name == "posix"
+        and sys.platform == "linux"
         and not sysconfig.get_config_var("Py_GIL_DISABLED")
     )
 
@@ -49,7 +49,6 @@ def _compile(root: Path) -> Path | None:
     """Where the module was put, below `root`; None when that failed, with the compiler's own words on the terminal."""
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
-    from setuptools.errors import BaseError
 
     sources = sorted(str(SOURCES / path.name) for path in (root / SOURCES).glob("*.c"))
     headers = sorted(str(SOURCES / path.name) for path in (root / SOURCES).glob("*.h"))
@@ -63,7 +62,7 @@ def _compile(root: Path) -> Path | None:
         command.ensure_finalized()
         command.run()
         return Path(command.get_ext_fullpath(NAME)).resolve().relative_to(root.resolve())
-    except (BaseError, OSError) as error:
+    except Exception as error:  # it is optional: whatever a compiler does must not stop the installation
         sys.stderr.write(f"{error}\n")
         return None
     finally:

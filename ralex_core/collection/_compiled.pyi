@@ -7,6 +7,9 @@ from typing import Any
 from ralex_core.collection.prepared import Prepared
 from ralex_core.collection.recorder import Values
 
+def is_main() -> bool:
+    """Whether this is the main interpreter, the only one it serves."""
+
 def bind(known: dict[str, Any], classes: dict[str, type], /) -> None:
     """Name the SDK's objects and classes; once, at import."""
 

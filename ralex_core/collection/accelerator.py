@@ -22,7 +22,7 @@ def _found() -> ModuleType | None:
         from ralex_core.collection import _compiled
     except ImportError:
         return None
-    return _compiled
+    return _compiled if _compiled.is_main() else None
 
 
 compiled = _found()

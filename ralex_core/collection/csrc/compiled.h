@@ -27,7 +27,8 @@ extern PyObject *current;       /* context variables */
 extern PyObject *defaults;
 extern PyObject *trouble;       /* called with an exception of our own */
 extern PyObject *place;         /* leaf.place */
-extern PyObject *resumed;       /* queries.resumed */
+extern PyObject *resumed;       /* queries.Query.resumed */
+extern PyObject *text_of;       /* queries.text_of */
 extern PyObject *client_of;     /* clients.client_of, and what it remembers */
 extern PyObject *clients;
 extern PyTypeObject *ActiveOperation, *Recorder, *Watch;

@@ -10,7 +10,7 @@ NAMES(DEFINE)
 SLOTS(DEFINE)
 #undef DEFINE
 
-PyObject *active, *current, *defaults, *trouble, *place, *resumed, *client_of, *clients;
+PyObject *active, *current, *defaults, *trouble, *place, *resumed, *text_of, *client_of, *clients;
 PyTypeObject *ActiveOperation, *Recorder, *Watch, *Rows, *Answers, *Request;
 
 int64_t steady_ns(void)
@@ -30,7 +30,16 @@ int64_t wall_ns(void)
 void report_trouble(void)
 {
     PyObject *type, *error, *traceback;
+    int is_ours = PyErr_ExceptionMatches(PyExc_Exception);
     PyErr_Fetch(&type, &error, &traceback);
+    if (!is_ours) {
+        /* Ctrl-C, or what a signal handler of the host raised: it goes on as soon as the host's code does */
+        PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), type);
+        Py_XDECREF(type);
+        Py_XDECREF(error);
+        Py_XDECREF(traceback);
+        return;
+    }
     PyErr_NormalizeException(&type, &error, &traceback);
     PyObject *done = error ? PyObject_CallOneArg(trouble, error) : NULL;
     if (!done)
@@ -126,6 +135,7 @@ static PyObject *bind(PyObject *module, PyObject *args)
     TAKE(trouble)
     TAKE(place)
     TAKE(resumed)
+    TAKE(text_of)
     TAKE(client_of)
     TAKE(clients)
 #undef TAKE
@@ -145,7 +155,15 @@ static PyObject *bind(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(is_main_doc, "is_main($module, /)\n--\n\nWhether this is the main interpreter, the only one it serves.");
+
+static PyObject *is_main(PyObject *module, PyObject *none)
+{
+    return PyBool_FromLong(PyInterpreterState_Get() == PyInterpreterState_Main());
+}
+
 static PyMethodDef methods[] = {
+    {"is_main", is_main, METH_NOARGS, is_main_doc},
     {"bind", bind, METH_VARARGS, bind_doc},
     {"sqlite_classes", sqlite_classes, METH_VARARGS,
      "sqlite_classes($module, connection, cursor, /)\n--\n\nSubclasses of both that time statements and fetches."},

@@ -62,13 +62,20 @@ static PyObject *watch_of(PyObject *cursor)
         query->watch = connection ? PyObject_GetAttr(connection, str_ralex_watch) : NULL;
         Py_XDECREF(connection);
         PyErr_Clear();
+        if (query->watch == Py_None) /* it may still get one */
+            Py_CLEAR(query->watch);
     }
     return query->watch;
 }
 
 /* Returns whether a query has begun; never leaves an exception. */
-static int begin(Query *query, PyObject *text)
+static int begin(Query *query, PyObject *statement)
 {
+    PyObject *text = PyUnicode_Check(statement) ? Py_NewRef(statement) : PyObject_CallOneArg(text_of, statement);
+    if (!text) {
+        report_trouble();
+        return 0;
+    }
     PyObject *database = SLOT(query->watch, Watch_database), *above = NULL;
     PyObject *known = PyDict_GetItemWithError(SLOT(database, Database_known), text);
     Py_XINCREF(known);
@@ -97,12 +104,16 @@ static int begin(Query *query, PyObject *text)
     }
     Py_DECREF(above);
     query->known = known;
-    query->text = Py_NewRef(text);
+    query->text = text;
     query->spent_ns = query->rows = 0;
     query->start_ns = steady_ns();
     return 1;
 
 failed:
+    Py_CLEAR(query->trace);
+    Py_CLEAR(query->span);
+    Py_CLEAR(query->parent);
+    Py_DECREF(text);
     Py_XDECREF(known);
     Py_XDECREF(above);
     report_trouble();
@@ -185,7 +196,7 @@ static PyObject *cursor_execute(PyObject *self, PyObject *const *args, Py_ssize_
         PyErr_Format(PyExc_TypeError, "execute expected 1 or 2 arguments, got %zd", count);
         return NULL;
     }
-    if (!is_watching(watch_of(self)) || !PyUnicode_CheckExact(args[0]) || !begin(query, args[0]))
+    if (!is_watching(watch_of(self)) || !begin(query, args[0]))
         return PyObject_Vectorcall(base_execute, given, count + 1, NULL);
     PyObject *result = PyObject_Vectorcall(base_execute, given, count + 1, NULL);
     if (!result) {
@@ -275,8 +286,11 @@ static PyObject *cursor_next(PyObject *self)
     } else if (!row && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_StopIteration))
         failed(self, began);
     else if (!row && query->known) {
+        PyObject *type, *error, *traceback; /* a row factory may have raised StopIteration */
+        PyErr_Fetch(&type, &error, &traceback);
         query->spent_ns += steady_ns() - began;
         returned(query);
+        PyErr_Restore(type, error, traceback);
     }
     return row;
 }
@@ -291,6 +305,26 @@ static PyObject *cursor_done(PyObject *self, PyObject *none)
 {
     done(QUERY(self));
     Py_RETURN_NONE;
+}
+
+static int cursor_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    done(QUERY(self));
+    Py_CLEAR(QUERY(self)->watch); /* of a connection it may have had before */
+    return BaseCursor->tp_init(self, args, kwargs);
+}
+
+static int cursor_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(QUERY(self)->watch);
+    return BaseCursor->tp_traverse(self, visit, arg);
+}
+
+static int cursor_clear(PyObject *self)
+{
+    done(QUERY(self));
+    Py_CLEAR(QUERY(self)->watch);
+    return BaseCursor->tp_clear(self);
 }
 
 static void cursor_dealloc(PyObject *self)
@@ -318,7 +352,10 @@ static PyMethodDef cursor_methods[] = {
     {NULL},
 };
 static PyType_Slot cursor_slots[] = {
-    {Py_tp_methods, cursor_methods}, {Py_tp_iternext, cursor_next}, {Py_tp_dealloc, cursor_dealloc}, {0, NULL}};
+    {Py_tp_methods, cursor_methods},   {Py_tp_iternext, cursor_next}, {Py_tp_init, cursor_init},
+    {Py_tp_traverse, cursor_traverse}, {Py_tp_clear, cursor_clear},   {Py_tp_dealloc, cursor_dealloc},
+    {0, NULL},
+};
 
 /* The connection's */
 
@@ -333,6 +370,18 @@ static PyObject *connection_execute(PyObject *self, PyObject *const *args, Py_ss
     PyObject *result = cursor_execute(cursor, args, count);
     Py_DECREF(cursor);
     return result;
+}
+
+static int connection_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(WATCH(self));
+    return BaseConnection->tp_traverse(self, visit, arg);
+}
+
+static int connection_clear(PyObject *self)
+{
+    Py_CLEAR(WATCH(self));
+    return BaseConnection->tp_clear(self);
 }
 
 static void connection_dealloc(PyObject *self)
@@ -350,6 +399,8 @@ static PyMemberDef connection_members[] = {{"ralex_watch", T_OBJECT, 0, 0, NULL}
 static PyType_Slot connection_slots[] = {
     {Py_tp_methods, connection_methods},
     {Py_tp_members, connection_members},
+    {Py_tp_traverse, connection_traverse},
+    {Py_tp_clear, connection_clear},
     {Py_tp_dealloc, connection_dealloc},
     {0, NULL},
 };
@@ -358,7 +409,8 @@ static PyType_Slot connection_slots[] = {
 static PyObject *subclass(PyTypeObject *base, const char *name, Py_ssize_t extra, Py_ssize_t *offset, PyType_Slot *slots)
 {
     *offset = (base->tp_basicsize + 7) & ~(Py_ssize_t)7;
-    PyType_Spec spec = {name, (int)(*offset + extra), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+    PyType_Spec spec = {name, (int)(*offset + extra), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+                        slots};
     return PyType_FromSpecWithBases(&spec, (PyObject *)base);
 }
 

@@ -116,12 +116,16 @@ static int request_init(RequestObject *self, PyObject *args, PyObject *kwargs)
     int traceparent;
     if (!PyArg_ParseTuple(args, "OOOOpO:Request", &scope, &endpoints, &outer, &send, &traceparent, &timed))
         return -1;
-    PyObject *root = PyDict_CheckExact(scope) ? lookup(scope, str_root_path) : NULL;
+    PyObject *root = PyObject_CallMethod(scope, "get", "Os", str_root_path, "");
+    if (!root || !PyUnicode_Check(root)) {
+        PyErr_Clear();
+        Py_XSETREF(root, PyUnicode_FromStringAndSize(NULL, 0));
+    }
     Py_XSETREF(self->scope, Py_NewRef(scope));
     Py_XSETREF(self->endpoints, Py_NewRef(endpoints));
     Py_XSETREF(self->outer, Py_NewRef(outer));
     Py_XSETREF(self->send, Py_NewRef(send));
-    Py_XSETREF(self->root, root ? Py_NewRef(root) : PyUnicode_FromStringAndSize(NULL, 0));
+    Py_XSETREF(self->root, root);
     Py_XSETREF(self->op, new_operation());
     if (!self->root || !self->op)
         return -1;
@@ -153,8 +157,21 @@ static PyObject *prepared_of(RequestObject *self)
         return NULL;
     const Answer sought = {route, context, method, client, self->status, NULL};
     PyObject *prepared = find_answer(answers, &sought);
-    if (!prepared && (prepared = PyObject_CallMethodNoArgs((PyObject *)self, str__prepared)))
-        keep_answer(answers, &sought, prepared);
+    if (!prepared) {
+        /* Owned while Python code runs, which may replace what is in the scope. */
+        Py_INCREF(answers);
+        Py_INCREF(route);
+        Py_XINCREF(context);
+        Py_INCREF(method);
+        Py_XINCREF(client);
+        if ((prepared = PyObject_CallMethodNoArgs((PyObject *)self, str__prepared)))
+            keep_answer(answers, &sought, prepared);
+        Py_DECREF(answers);
+        Py_DECREF(route);
+        Py_XDECREF(context);
+        Py_DECREF(method);
+        Py_XDECREF(client);
+    }
     return prepared;
 }
 
@@ -213,36 +230,54 @@ static void end(RequestObject *self)
 
 PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\nLook at a message on its way out.");
 
+/* Whether a message is the last part of a stream; it is not passed on here then. */
+static int look_at(RequestObject *self, PyObject *message)
+{
+    PyObject *kind = lookup(message, str_type);
+    if (!kind || !PyUnicode_Check(kind))
+        return 0;
+    if (PyUnicode_CompareWithASCIIString(kind, "http.response.body") == 0) {
+        PyObject *body = lookup(message, str_body), *more = lookup(message, str_more_body);
+        Py_ssize_t length = body ? PyObject_Length(body) : 0;
+        int is_more = more ? PyObject_IsTrue(more) : 0;
+        if (length < 0 || is_more < 0) {
+            report_trouble();
+            return 0;
+        }
+        self->size += length;
+        if (is_more) {
+            if (!self->first_ns)
+                self->first_ns = steady_ns();
+        } else if (self->first_ns)
+            return 1;
+        else
+            end(self); /* all of it in one part, which the server takes without waiting */
+    } else if (PyUnicode_CompareWithASCIIString(kind, "http.response.start") == 0) {
+        PyObject *status = lookup(message, str_status);
+        long told = status ? PyLong_AsLong(status) : -1;
+        if (told == -1 && PyErr_Occurred())
+            report_trouble();
+        else
+            self->status = told;
+    }
+    return 0;
+}
+
 static PyObject *request_send(RequestObject *self, PyObject *message)
 {
     if (!self->op) /* cleared by the garbage collector, or never made */
         return PyErr_Format(PyExc_RuntimeError, "the request is over");
-    PyObject *kind = PyDict_Check(message) ? lookup(message, str_type) : NULL;
-    if (kind && PyUnicode_Check(kind)) {
-        if (PyUnicode_CompareWithASCIIString(kind, "http.response.body") == 0) {
-            PyObject *body = lookup(message, str_body), *more = lookup(message, str_more_body);
-            Py_ssize_t length = body ? PyObject_Length(body) : 0;
-            if (length < 0)
-                report_trouble();
-            else
-                self->size += length;
-            if (more && PyObject_IsTrue(more) == 1) {
-                if (!self->first_ns)
-                    self->first_ns = steady_ns();
-            } else if (self->first_ns)
-                return PyObject_CallMethodOneArg((PyObject *)self, str__last, message);
-            else
-                end(self); /* all of it in one part, which the server takes without waiting */
-        } else if (PyUnicode_CompareWithASCIIString(kind, "http.response.start") == 0) {
-            PyObject *status = lookup(message, str_status);
-            long told = status ? PyLong_AsLong(status) : -1;
-            if (told == -1 && PyErr_Occurred())
-                report_trouble();
-            else
-                self->status = told;
-        }
-    }
-    return PyObject_CallOneArg(self->send, message);
+    PyObject *seen = PyDict_Check(message) ? Py_NewRef(message) : PyDict_New();
+    if (seen && seen != message && PyDict_Update(seen, message) < 0)
+        Py_CLEAR(seen);
+    int is_last = 0;
+    if (seen)
+        is_last = look_at(self, seen);
+    else
+        report_trouble();
+    Py_XDECREF(seen);
+    return is_last ? PyObject_CallMethodOneArg((PyObject *)self, str__last, message)
+                   : PyObject_CallOneArg(self->send, message);
 }
 
 PyDoc_STRVAR(left_doc, "left($self, /)\n--\n\nThe application is done.");

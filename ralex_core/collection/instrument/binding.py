@@ -27,6 +27,7 @@ if compiled is not None:
             "trouble": _trouble,
             "place": leaf.place,
             "resumed": queries.Query.resumed,
+            "text_of": queries.text_of,
             "client_of": clients.client_of,
             "clients": clients.remembered,
         },

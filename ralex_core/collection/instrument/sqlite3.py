@@ -66,8 +66,13 @@ def _connection_class(asked: type[Any]) -> type | None:
     if not issubclass(asked, sqlite3.Connection):
         return None
     if asked not in _connection_classes:
-        made = type(asked.__name__, (_Connection, asked), _same(asked))
-        _connection_classes[asked] = made
+        # Behind the program's own class, whose methods call ours with `super`.
+        bases = (_Connection,) if asked is sqlite3.Connection else (asked, _Connection)
+        try:
+            _connection_classes[asked] = type(asked.__name__, bases, _same(asked))
+        except Exception:  # a metaclass or `__init_subclass__` of the program's
+            guard.note("instrument sqlite3")
+            return None
     return _connection_classes[asked]
 
 
@@ -86,10 +91,7 @@ class _Connection(sqlite3.Connection):
     def cursor(self, *args: Any, **kwargs: Any) -> Any:
         asked: Any = args[0] if args else kwargs.get("factory", sqlite3.Cursor)
         if isinstance(asked, type) and issubclass(asked, sqlite3.Cursor):
-            try:
-                return super().cursor(_cursor_class(asked))
-            except TypeError:
-                pass  # a subclass of the program's whose `cursor` takes something else, or nothing
+            return super().cursor(_cursor_class(asked))
         return super().cursor(*args, **kwargs)
 
     # The C code of these three makes a plain cursor, whatever `cursor` is overridden to make.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import os
 import resource
 import shutil
@@ -14,13 +15,15 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections import defaultdict
+import weakref
+from collections import UserDict, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import sqlalchemy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +31,8 @@ from ralex_core.collection import active
 from ralex_core.collection.accelerator import SWITCH, compiled
 from ralex_core.collection.encoding import Row, set_in_rows
 from ralex_core.collection.instrument import sqlite3 as instrument_sqlite3
+from ralex_core.collection.instrument.asgi import _new_request
+from ralex_core.collection.instrument.routes import Endpoints
 from ralex_core.collection.prepared import Prepared
 from ralex_core.monitoring import instrument, operation
 from tests.support.recorded import Recorded, attributes
@@ -183,3 +188,69 @@ def test_it_can_be_left_alone() -> None:
         text=True,
     )
     assert shown.stdout == "None\n"
+
+
+def test_what_python_code_does_meanwhile_hurts_nothing(recorded: Recorded, tmp_path: Path) -> None:
+    """Reading what a route is called runs the program's code, which may take away what it was found by."""
+    endpoints = Endpoints()
+
+    class Route:
+        @property
+        def path_format(self) -> str:
+            scope.pop("route", None)
+            scope.pop("fastapi", None)
+            return "/hi"
+
+    async def send(message: Any) -> None:
+        del message
+
+    for _ in range(50):
+        scope: dict[str, Any] = {"type": "http", "method": "".join(["G", "ET"]), "headers": [], "root_path": ""}
+        request = _new_request(scope, endpoints, None, send, True, "timed")
+        scope["route"] = Route()
+        scope["fastapi"] = {"effective_route_context": object()}
+        request.send({"type": "http.response.start", "status": 200}).close()
+        request.send({"type": "http.response.body", "body": b"x"}).close()
+        request.left()
+    assert len(recorded.all("api")) == 50
+
+
+def test_messages_need_not_be_plain_dictionaries(recorded: Recorded) -> None:
+    async def send(message: Any) -> None:
+        del message
+
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "headers": [], "root_path": ""}
+    request = _new_request(scope, Endpoints(), None, send, True, "timed")
+    request.send(UserDict({"type": "http.response.start", "status": 404})).close()
+    request.send(UserDict({"type": "http.response.body", "body": b"four"})).close()
+    request.left()
+    only = recorded.one("api")
+    assert only.http_status == 404
+    assert attributes(only)["http.response.body.size"] == 4
+
+
+def test_an_engine_that_is_let_go_is_collected() -> None:
+    found: list[weakref.ref[Any]] = []
+    for _ in range(3):
+        engine = sqlalchemy.create_engine("sqlite://")
+        instrument.sqlite3()
+        instrument.sqlalchemy(engine)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("select 1")
+        found.append(weakref.ref(engine))
+        del engine, connection
+    instrument.off()
+    gc.collect()
+    assert [reference() for reference in found] == [None, None, None]
+
+
+def test_without_a_compiler_that_works_the_package_is_built_of_python(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None and spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    shutil.copytree(ROOT / "ralex_core" / "collection" / "csrc", tmp_path / "ralex_core" / "collection" / "csrc")
+    monkeypatch.setenv("CC", "false")
+    assert hook._compile(tmp_path) is None

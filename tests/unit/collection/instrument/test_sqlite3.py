@@ -270,3 +270,48 @@ def test_our_own_mistakes_stay_ours(db: sqlite3.Connection, monkeypatch: pytest.
     monkeypatch.setattr(active, "default_recorder", None)
     assert db.execute("select 1").fetchall() == [(1,)]
     assert guard.failures == before + 1
+
+
+def test_a_programs_own_connection_does_what_it_did(recorded: Recorded) -> None:
+    instrument.sqlite3()
+    asked: list[str] = []
+
+    class Loud(sqlite3.Cursor):
+        def loud(self) -> str:
+            return "loud"
+
+    class Mine(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            asked.append(sql)
+            return super().execute(sql, parameters)
+
+        def cursor(self, factory: type[sqlite3.Cursor] = Loud) -> Any:  # type: ignore[override]
+            return super().cursor(factory)
+
+    connection = sqlite3.connect(":memory:", factory=Mine)
+    assert connection.execute("select 1").fetchall() == [(1,)]
+    assert connection.cursor().loud() == "loud"
+    assert connection.cursor().execute("select 2, 3").fetchone() == (2, 3)
+    connection.close()
+    assert asked == ["select 1"]
+    assert rows(recorded) == [("select ?", 1), ("select ?, ?", 1)]
+
+
+def test_statements_and_row_factories_of_any_kind(db: sqlite3.Connection, recorded: Recorded) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    assert db.execute(Text("select 1")).fetchall() == [(1,)]
+
+    def stop(cursor: sqlite3.Cursor, row: Any) -> Any:
+        del cursor, row
+        raise StopIteration(5)
+
+    cursor = db.cursor()
+    cursor.row_factory = stop
+    with operation("around"):
+        cursor.execute("select a from t")
+        with pytest.raises(StopIteration) as stopped:
+            next(cursor)
+    assert stopped.value.value == 5
+    assert rows(recorded) == [("select ?", 1), ("select a from t", 0)]
