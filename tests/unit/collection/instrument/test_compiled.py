@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
 import os
 import resource
 import shutil
@@ -244,13 +243,14 @@ def test_an_engine_that_is_let_go_is_collected() -> None:
     assert [reference() for reference in found] == [None, None, None]
 
 
-def test_without_a_compiler_that_works_the_package_is_built_of_python(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
-    assert spec is not None and spec.loader is not None
-    hook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hook)
+def test_without_a_compiler_that_works_the_package_is_built_of_python(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ralex_core" / "collection" / "csrc", tmp_path / "ralex_core" / "collection" / "csrc")
-    monkeypatch.setenv("CC", "false")
-    assert hook._compile(tmp_path) is None
+    code = "import pathlib, sys; from hatch_build import _compile; print(_compile(pathlib.Path(sys.argv[1])))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "CC": "false", "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.splitlines()[-1] == "None", shown.stderr
