@@ -13,8 +13,8 @@
 
 /* Names */
 
-#define NAMES(X) X(default_recorder) X(headers) X(known) X(numbers) X(on) X(path) X(put) X(root_path) \
-    X(route) X(row_factory) X(rowcount) X(statement) X(type) X(status) X(body) X(more_body) X(method) X(fastapi) \
+#define NAMES(X) X(default_recorder) X(headers) X(numbers) X(put) X(root_path) \
+    X(route) X(rowcount) X(statement) X(type) X(status) X(body) X(more_body) X(method) X(fastapi) \
     X(effective_route_context) X(client) X(http_status) X(request) X(api) X(_begin) X(_end) X(_last) X(_prepared)
 #define DECLARE(name) extern PyObject *str_##name;
 NAMES(DECLARE)

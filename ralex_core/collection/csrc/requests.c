@@ -140,13 +140,15 @@ static int request_init(RequestObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-/* The prepared operation that the request was one of, a new reference; NULL without an exception when it has to be found in Python. */
+/* The prepared operation that the request was one of, a new reference; NULL without an exception when it has to be
+ * found in Python. */
 static PyObject *prepared_of(RequestObject *self)
 {
     PyObject *route = lookup(self->scope, str_route), *root = lookup(self->scope, str_root_path);
     PyObject *method = lookup(self->scope, str_method), *context = NULL;
-    if (!route || !method || !PyUnicode_CheckExact(method) || (root ? root != self->root && PyUnicode_Compare(root, self->root) != 0
-                                   : PyUnicode_GetLength(self->root) != 0))
+    int is_mounted = root ? root != self->root && PyUnicode_Compare(root, self->root) != 0
+                          : PyUnicode_GetLength(self->root) != 0;
+    if (!route || !method || !PyUnicode_CheckExact(method) || is_mounted)
         return NULL; /* no route, or mounted: the same route may be mounted in several places */
     PyObject *kept = lookup(self->scope, str_fastapi);
     if (kept && PyDict_Check(kept))
@@ -228,8 +230,6 @@ static void end(RequestObject *self)
         report_trouble();
 }
 
-PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\nLook at a message on its way out.");
-
 /* Whether a message is the last part of a stream; it is not passed on here then. */
 static int look_at(RequestObject *self, PyObject *message)
 {
@@ -262,6 +262,8 @@ static int look_at(RequestObject *self, PyObject *message)
     }
     return 0;
 }
+
+PyDoc_STRVAR(send_doc, "send($self, message, /)\n--\n\nLook at a message on its way out.");
 
 static PyObject *request_send(RequestObject *self, PyObject *message)
 {

@@ -136,9 +136,10 @@ _new_cursor = sqlite3.Connection.cursor
 class _Batches(sqlite3.Cursor):
     """What cursors have in common."""
 
-    def _done(self) -> None:
-        """Record what is under way: something else begins."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # each kind of cursor has its own
+
+        def _done(self) -> None:
+            """Record what is under way: something else begins."""
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
         return self._run(super().executemany, sql, parameters)
