@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(default=64, ge=1, description="Largest request body, after decompression, in MiB.")
     store_content: bool = Field(
         default=False,
-        description="Keep prompt and answer text (redacted). Off: it is dropped at the door.",
+        description="Keep text such as prompts and answers, without credentials. Off: it is dropped where it comes in.",
     )
     follow_logs: bool = Field(
         default=True,

@@ -111,6 +111,8 @@ def _way_in(settings: Settings) -> Generator[tuple[Door, StateStore]]:
     from contextlib import closing
 
     from ralex_core.cli.remote import ServerDoor, running_server
+    from ralex_core.collection.fingerprints import of_installation
+    from ralex_core.collection.redaction import Redaction
     from ralex_core.runtime.direct import open_stores
     from ralex_core.storage.state import StateStore
 
@@ -119,7 +121,8 @@ def _way_in(settings: Settings) -> Generator[tuple[Door, StateStore]]:
         with open_stores(settings) as stores:
             yield stores.data.intake, stores.state
     else:
-        with closing(ServerDoor(server)) as door, closing(StateStore(settings.state_path)) as state:
+        redaction = Redaction(keep_text=settings.store_content, fingerprints=of_installation(settings.home))
+        with closing(ServerDoor(server, redaction)) as door, closing(StateStore(settings.state_path)) as state:
             yield door, state
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ralex_core.cli.wire import as_line
+from ralex_core.collection.redaction import Redaction
 from ralex_core.config import Settings
 from ralex_core.errors import ConfigError, IntakeFull, RalexError, ServerUnreachable
 from ralex_core.model.operation import Operation
@@ -128,7 +129,9 @@ class ServerDoor:
     One thread sends while the caller reads on.
     """
 
-    def __init__(self, server: RunningServer) -> None:
+    def __init__(self, server: RunningServer, redaction: Redaction) -> None:
+        """`redaction` is that of the data directory the server owns."""
+        self.redaction = redaction
         self._server = server
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sender")
 

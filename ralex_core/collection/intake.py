@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from ralex_core.collection.cardinality import NameCap
-from ralex_core.collection.preparation import Preparation
+from ralex_core.collection.fingerprints import of_installation
+from ralex_core.collection.redaction import Redaction
 from ralex_core.config import Settings
 from ralex_core.model.operation import Operation
 from ralex_core.pricing.book import PriceBook
@@ -27,8 +28,14 @@ class Intake:
         metrics: SelfMetrics,
         names: NameCap | None = None,
     ) -> None:
-        """`names` limits the distinct operation names; without it there is no limit."""
-        self._prepare = Preparation(book, keep_content=settings.store_content)
+        """`names` limits the distinct operation names; without it there is no limit.
+
+        Raises:
+            ConfigError: the key of this installation's fingerprints cannot be read or made.
+        """
+        self.redaction = Redaction(keep_text=settings.store_content, fingerprints=of_installation(settings.home))
+        """What decoders take out before operations are submitted as `redacted`."""
+        self._book = book
         self._writer = writer
         self._metrics = metrics
         self._names = names
@@ -38,13 +45,13 @@ class Intake:
         return self._writer.expecting()
 
     def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
-        """Redact, price and queue operations; `redacted` ones hold nothing any more that may not be stored.
+        """Redact, price and queue operations; `redacted` ones have no attributes any more that may not be stored.
 
         The future gives what the commit did, or raises the `StoreError` that kept it from being stored.
 
         Raises:
             IntakeFull: nothing was taken; send again after `retry_after_s`.
         """
-        operations = self._prepare(operations, redacted=redacted)
+        operations = self._book.price_all(self.redaction.operations(operations, attributes_done=redacted))
         self._metrics.add("intake_operations_total", len(operations))
         return self._writer.submit(operations if self._names is None else self._names(operations))

@@ -28,6 +28,8 @@ MAX_NAME = 500
 MAX_ID = 128
 MAX_ATTRIBUTES_BYTES = 256 * 1024
 """The intake shortens long attributes; more than this is a mistake."""
+MAX_NESTING = 250
+"""Levels that JSON can be written in. The intake keeps the outer ones."""
 MAX_COUNT = 2**53 - 1
 MAX_TOKENS = 10**12
 """More than any model reads in a year; sums of what is beyond it would not fit the rollups."""
@@ -296,7 +298,10 @@ def _attributes(value: Any) -> str | None:
         raise _Wrong(f"must be a JSON object, not {_type_name(value)}")
     if not value:
         return None
-    text = orjson.dumps(value)
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        raise _Wrong(f"nested more than {MAX_NESTING} levels deep; send flat names such as a.b.c") from None
     if len(text) > MAX_ATTRIBUTES_BYTES:
         raise _Wrong(f"{len(text)} bytes of JSON; at most {MAX_ATTRIBUTES_BYTES} are kept")
     return text.decode()

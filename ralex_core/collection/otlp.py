@@ -15,10 +15,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from ralex_core.collection import semconv
-from ralex_core.collection.otlp_attributes import Attribute, attribute_of
+from ralex_core.collection.otlp_attributes import MAX_ATTRIBUTES, NOTHING, Attribute, attribute_of
 from ralex_core.collection.otlp_span import Event, Origin, operation_of, quick_span
 from ralex_core.collection.otlp_wire import WireSpan, read_request
-from ralex_core.collection.redaction import redacted_member
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import Operation
 
@@ -61,22 +61,22 @@ class UnreadableRequest(ValueError):
 class _Attributes(dict[bytes, Attribute]):
     """Encoded attribute → the attribute as it is stored; each distinct one of a request is decoded once."""
 
-    def __init__(self, keep_content: bool) -> None:
+    def __init__(self, redaction: Redaction) -> None:
         super().__init__()
-        self._keep_content = keep_content
+        self._redaction = redaction
 
     def __missing__(self, encoded: bytes) -> Attribute:
-        found = _short(encoded) or self._any(encoded)
+        found = _short(encoded, self._redaction) or self._any(encoded)
         self[encoded] = found
         return found
 
     def _any(self, encoded: bytes) -> Attribute:
         pair = KeyValue.FromString(encoded)
         value = pair.value
-        return attribute_of(pair.key, value.string_value or _plain(value), keep_content=self._keep_content)
+        return attribute_of(pair.key, value.string_value or _plain(value), redaction=self._redaction)
 
 
-def _short(encoded: bytes) -> Attribute | None:
+def _short(encoded: bytes, redaction: Redaction) -> Attribute | None:
     """The attribute when name and value are short scalars, as nearly all are; None leaves it to protobuf.
 
     Reads `KeyValue{1: key, 2: AnyValue{1: text | 3: int | 4: double}}` in a few comparisons, at a fifth of the cost of
@@ -115,7 +115,10 @@ def _short(encoded: bytes) -> Attribute | None:
             return None
         if is_text:
             value = str(value)
-    return name, value, redacted_member(name, value, keep_content=False) if stays else None
+    if not stays:
+        return name, value, None
+    member = redaction.member(name, value)
+    return NOTHING if member is None else (name, value, member)
 
 
 _LONGEST = 129
@@ -151,18 +154,18 @@ def _remember(head: bytes) -> tuple[str, bool, bool] | None:
     return known
 
 
-def decode_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
+def decode_traces(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> Decoded:
     """Operations of a protobuf request, in its order. A span that cannot be one is counted with a reason, the others
     are taken.
 
-    `keep_content` lets prompt and answer text through, without secrets.
+    `redaction` says what of them may be stored.
 
     Raises:
         UnreadableRequest: the body is not an `ExportTraceServiceRequest`.
     """
     decoded = Decoded(redacted=True)
     append = decoded.operations.append
-    attributes = _Attributes(keep_content)
+    attributes = _Attributes(redaction)
     try:
         for resource_spans in read_request(body).resource_spans:
             resource = [
@@ -170,9 +173,7 @@ def decode_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
                 for pair in Resource.FromString(resource_spans.resource).attributes
             ]
             for scope_spans in resource_spans.scope_spans:
-                origin = Origin(
-                    resource, InstrumentationScope.FromString(scope_spans.scope).name, keep_content=keep_content
-                )
+                origin = Origin(resource, InstrumentationScope.FromString(scope_spans.scope).name, redaction=redaction)
                 for span in scope_spans.spans:
                     try:
                         append(_operation(origin, span, attributes))
@@ -212,7 +213,7 @@ def _operation(origin: Origin, span: WireSpan, attributes: _Attributes) -> Opera
             message,
             partial(_events, span) if span.events else None,
         ),
-        [attributes[encoded] for encoded in span.attributes],
+        [attributes[encoded] for encoded in span.attributes[:MAX_ATTRIBUTES]],
     )
 
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from ralex_core.collection import semconv
-from ralex_core.collection.redaction import redacted_member
+from ralex_core.collection.instrument.statements import MAX_READ
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 
 Name = str | tuple[str]
 """The name of an attribute; alone in a tuple when it stays one although there is a field of that name."""
@@ -21,35 +24,44 @@ Attribute = tuple[Name, Any, str | None]
 MAX_TEXT = 256
 """Characters of a name, an id or a model. Longer text in such a field is a mistake, and would widen every page."""
 MAX_SHAPES = 5_000
-"""Orders of names remembered, so that a client which invents names cannot fill the memory."""
+"""Orders of names remembered, so that a client which invents names cannot fill the memory …"""
+MAX_SHAPE = 128
+"""… nor with long ones: as many as the SDKs of OpenTelemetry send at most."""
+MAX_ATTRIBUTES = 1024
+"""Attributes of a span that are looked at; the others are left out."""
 
 NOTHING: Attribute = ("", None, None)
 """In place of an attribute of which nothing is stored."""
 
 _FIRST_NUMBER = semconv.FIRST_NUMBER
+_STATEMENT = semconv.SLOTS.index("statement")
 _FIRST_OF_CALL, _LAST_OF_CALL = semconv.FIRST_OF_MODEL_CALL, semconv.LAST_OF_MODEL_CALL
 
 
-def attribute_of(key: str, value: Any, *, keep_content: bool = False) -> Attribute:
+def attribute_of(key: str, value: Any, *, redaction: Redaction = WITHOUT_TEXT) -> Attribute:
     """An attribute with its value as its place wants it (see `semconv.Place`), and without secrets where it stays one.
 
     `value` is plain: text, number, bool, list, dict, or None for one that is not set. Absent and empty values, and
-    content unless `keep_content`, are `NOTHING`.
+    what may not be stored, are `NOTHING`; of what a tool was given or gave back the fingerprint stays.
     """
     if value is None or value == "":
         return NOTHING
     slot, _, stays = semconv.PLACES.get(key) or semconv.place(key)
-    if slot == semconv.CONTENT and not keep_content:
-        return NOTHING
+    if slot == semconv.CONTENT and not redaction.keep_text:
+        member = redaction.member(key, value)
+        if member is None:
+            return NOTHING
+        ((name, kept),) = orjson.loads(f"{{{member}}}").items()
+        return name, kept, member
     if slot < 0 or type(value) in _CONTAINERS:
-        member = redacted_member(key, value, keep_content=keep_content)
+        member = redaction.member(key, value)
         return NOTHING if member is None else (key if slot < 0 else (key,), value, member)
     if type(value) is not str:
         if slot < _FIRST_NUMBER:
             value = ("true" if value else "false") if type(value) is bool else str(value)
     elif len(value) > MAX_TEXT:
-        value = value[:MAX_TEXT]
-    return key, value, redacted_member(key, value, keep_content=keep_content) if stays else None
+        value = value[: MAX_READ + 1 if slot == _STATEMENT else MAX_TEXT]
+    return key, value, redaction.member(key, value) if stays else None
 
 
 class Shape:
@@ -102,9 +114,10 @@ def shape_of(names: tuple[Name, ...]) -> Shape:
     shape = _shapes.get(names)
     if shape is None:
         shape = Shape(names)
-        if len(_shapes) >= MAX_SHAPES:
-            _shapes.clear()
-        _shapes[names] = shape
+        if len(names) <= MAX_SHAPE:
+            if len(_shapes) >= MAX_SHAPES:
+                _shapes.clear()
+            _shapes[names] = shape
     return shape
 
 

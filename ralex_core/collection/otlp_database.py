@@ -7,8 +7,6 @@ from typing import Any
 
 from ralex_core.collection.instrument.statements import Database, sample
 
-TEXT = ("db.query.text", "db.statement")
-"""Where the statement is, in today's conventions and in those before."""
 SLOW_MS = 100.0
 """From here on a sample of the statement is kept, as the instruments do."""
 NOT_SQL = frozenset(
@@ -17,19 +15,16 @@ NOT_SQL = frozenset(
 """Systems whose statements are no SQL. Their spans keep the names they were given."""
 
 
-def statement_name(name: str, system: str | None, duration_ms: float, kept: dict[str, Any]) -> str:
-    """The name of a database span. Its text is taken out of `kept`, and what is told instead of it put in.
+def statement_name(name: str, system: str | None, duration_ms: float, text: str, kept: dict[str, Any]) -> str:
+    """The name of a database span. What is known of its statement without the literals is put into `kept`.
 
-    A span without a statement, or of a system that does not speak SQL, is left as it is.
+    A span with an empty statement, or of a system that does not speak SQL, is left as it is.
     """
-    text = next((kept[key] for key in TEXT if isinstance(kept.get(key), str)), None)
-    if text is None or not text.strip() or (system or "").lower() in NOT_SQL:
+    if not text.strip() or (system or "").lower() in NOT_SQL:
         return name
     namespace = kept.get("db.namespace") or kept.get("db.name")
     database = _database(system or "other_sql", namespace if isinstance(namespace, str) else None)
     known = database.statement(text)
-    for key in TEXT:
-        kept.pop(key, None)
     kept |= known.attributes
     if duration_ms >= SLOW_MS:
         kept["db.query.sample"] = sample(text, backslash=database.backslash)

@@ -19,6 +19,7 @@ from ralex_core.collection.otlp import Decoded, UnreadableRequest, decode_traces
 from ralex_core.collection.otlp_json import decode_json_traces
 from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
 from ralex_core.collection.otlp_metrics import DecodedMetrics, decode_json_metrics, decode_metrics
+from ralex_core.collection.redaction import Redaction
 from ralex_core.collection.request_body import (
     BodyBudget,
     BodyProblem,
@@ -53,6 +54,9 @@ class TakesOperations(Protocol):
 
     def expecting(self) -> Coming: ...
 
+    @property
+    def redaction(self) -> Redaction: ...
+
 
 class Decodes(Protocol):
     """Reads the body of a request.
@@ -61,7 +65,7 @@ class Decodes(Protocol):
         UnreadableRequest: it is not one.
     """
 
-    def __call__(self, body: bytes, *, keep_content: bool) -> Decoded: ...
+    def __call__(self, body: bytes, *, redaction: Redaction) -> Decoded: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +131,8 @@ def otlp_router(
     """
     router = APIRouter(tags=["OTLP"])
     reading = _Reading(settings)
-    traces = _Door(TRACES, reading, get_intake, settings, metrics)
-    logs = _Door(LOGS, reading, get_intake, settings, metrics)
+    traces = _Door(TRACES, reading, get_intake, metrics)
+    logs = _Door(LOGS, reading, get_intake, metrics)
 
     async def export_traces(request: Request) -> Response:
         """Take spans as an OpenTelemetry exporter sends them.
@@ -151,7 +155,7 @@ def otlp_router(
     routes = [(TRACES, export_traces, "OTLP traces"), (LOGS, export_logs, "OTLP logs")]
     if get_store is not None:
         usage = MetricUsage(get_store, settings.retention_days)
-        counters = _MetricsDoor(METRICS, reading, get_intake, settings, metrics, usage)
+        counters = _MetricsDoor(METRICS, reading, get_intake, metrics, usage)
 
         async def export_metrics(request: Request) -> Response:
             """Take the usage counters of coding assistants, as an OpenTelemetry exporter sends them.
@@ -193,14 +197,12 @@ class _Door:
         signal: Signal,
         reading: _Reading,
         get_intake: Callable[[], TakesOperations],
-        settings: Settings,
         metrics: SelfMetrics,
     ) -> None:
         self._signal = signal
         self._reading = reading
         self._get_intake = get_intake
         self._metrics = metrics
-        self._keep_content = settings.store_content
 
     async def receive(self, request: Request) -> Response:
         self._metrics.add("otlp_requests_total")
@@ -250,13 +252,13 @@ class _Door:
     ) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
         with expected:
-            decoded = self._decoded(body, content_type, encoding)
+            decoded = self._decoded(body, content_type, encoding, intake.redaction)
             return decoded, intake.submit(decoded.operations, redacted=decoded.redacted)
 
-    def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
+    def _decoded(self, body: bytes, content_type: str, encoding: str, redaction: Redaction) -> Decoded:
         content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)
         decode = self._signal.decode_json if content_type == JSON else self._signal.decode
-        return decode(content, keep_content=self._keep_content)
+        return decode(content, redaction=redaction)
 
     def _answer(self, content_type: str, decoded: Decoded, result: WriteResult) -> Response:
         signal, received = self._signal, decoded.received
@@ -294,11 +296,10 @@ class _MetricsDoor(_Door):
         signal: Signal,
         reading: _Reading,
         get_intake: Callable[[], TakesOperations],
-        settings: Settings,
         metrics: SelfMetrics,
         usage: MetricUsage,
     ) -> None:
-        super().__init__(signal, reading, get_intake, settings, metrics)
+        super().__init__(signal, reading, get_intake, metrics)
         self._usage = usage
         self._plan: Plan | None = None
         self._turn = asyncio.Lock()
@@ -316,8 +317,8 @@ class _MetricsDoor(_Door):
                 self._usage.keep(self._plan)
             return taken
 
-    def _decoded(self, body: bytes, content_type: str, encoding: str) -> Decoded:
-        decoded = super()._decoded(body, content_type, encoding)
+    def _decoded(self, body: bytes, content_type: str, encoding: str, redaction: Redaction) -> Decoded:
+        decoded = super()._decoded(body, content_type, encoding, redaction)
         if isinstance(decoded, DecodedMetrics):
             self._plan = self._usage.plan(decoded)
         return decoded

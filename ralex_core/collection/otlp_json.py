@@ -11,8 +11,9 @@ from typing import Any, cast
 import orjson
 
 from ralex_core.collection.otlp import MAX_DEPTH, SPAN_ID_BYTES, TRACE_ID_BYTES, Decoded, UnreadableRequest
-from ralex_core.collection.otlp_attributes import attribute_of
+from ralex_core.collection.otlp_attributes import MAX_ATTRIBUTES, attribute_of
 from ralex_core.collection.otlp_span import Event, Origin, Span, operation_of
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import Operation
 
@@ -27,11 +28,11 @@ _SPAN_KINDS = {
 _NO_OBJECT: JsonObject = {}
 
 
-def decode_json_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
+def decode_json_traces(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> Decoded:
     """Operations of a JSON request, in its order. A span that cannot be one is counted with a reason, the others are
     taken.
 
-    `keep_content` lets prompt and answer text through, without secrets.
+    `redaction` says what of them may be stored.
 
     Raises:
         UnreadableRequest: the body is not JSON, or not an export request.
@@ -45,16 +46,16 @@ def decode_json_traces(body: bytes, *, keep_content: bool = False) -> Decoded:
         resource = _pairs(_member(resource_spans, "resource"))
         for scope_spans in _objects(resource_spans, "scopeSpans"):
             name = _member(scope_spans, "scope").get("name")
-            origin = Origin(resource, name if isinstance(name, str) else "", keep_content=keep_content)
+            origin = Origin(resource, name if isinstance(name, str) else "", redaction=redaction)
             for span in _objects(scope_spans, "spans"):
                 try:
-                    decoded.operations.append(_operation(origin, span, keep_content))
+                    decoded.operations.append(_operation(origin, span, redaction))
                 except InvalidOperation as error:
                     decoded.reject(str(error))
     return decoded
 
 
-def _operation(origin: Origin, span: JsonObject, keep_content: bool) -> Operation:
+def _operation(origin: Origin, span: JsonObject, redaction: Redaction) -> Operation:
     name = span.get("name")
     if not isinstance(name, str):
         name = ""
@@ -62,7 +63,7 @@ def _operation(origin: Origin, span: JsonObject, keep_content: bool) -> Operatio
     message = status.get("message")
     events = span.get("events")
     try:
-        attributes = [attribute_of(key, value, keep_content=keep_content) for key, value in _pairs(span)]
+        attributes = [attribute_of(key, value, redaction=redaction) for key, value in _pairs(span)[:MAX_ATTRIBUTES]]
     except UnreadableRequest as error:
         raise InvalidOperation(f"span {name[:60]!r}: {error}") from error
     return operation_of(

@@ -13,11 +13,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from ralex_core.collection import otlp_events as table
 from ralex_core.collection import semconv
+from ralex_core.collection.attribute_names import FINGERPRINTED
 from ralex_core.collection.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES, Decoded, UnreadableRequest
 from ralex_core.collection.otlp_events import Assistant, EventRule
 from ralex_core.collection.otlp_records import Source, attributes_of, json_groups, parsed, plain, text_of
 from ralex_core.collection.otlp_span import FIRST_NS, LAST_NS, LONGEST_NS, MAX_ATTEMPT, MAX_MESSAGE, MAX_TEXT
 from ralex_core.collection.otlp_usage import NO_USAGE, Usage, count_of, milliseconds_of, usage_of, usd_of
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import Operation, derived_id
 
@@ -38,7 +40,7 @@ class Event(NamedTuple):
     attributes: Mapping[str, Any]
 
 
-def decode_logs(body: bytes, *, keep_content: bool = False) -> Decoded:
+def decode_logs(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> Decoded:
     """Operations of a protobuf request, in its order.
 
     Raises:
@@ -48,21 +50,21 @@ def decode_logs(body: bytes, *, keep_content: bool = False) -> Decoded:
         request = ExportLogsServiceRequest.FromString(body)
     except DecodeError as error:
         raise UnreadableRequest(f"the body is not an ExportLogsServiceRequest: {error}") from error
-    decoded = Decoded()
+    decoded = Decoded(redacted=True)
     for resource_logs in request.resource_logs:
         resource = attributes_of(resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs:
-            _take(decoded, Source(resource, scope_logs.scope.name), scope_logs.log_records, keep_content)
+            _take(decoded, Source(resource, scope_logs.scope.name), scope_logs.log_records, redaction)
     return decoded
 
 
-def decode_json_logs(body: bytes, *, keep_content: bool = False) -> Decoded:
+def decode_json_logs(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> Decoded:
     """Operations of a JSON request, in its order.
 
     Raises:
         UnreadableRequest: the body is not JSON, or not an export request.
     """
-    decoded = Decoded()
+    decoded = Decoded(redacted=True)
     for group in json_groups(body, "resourceLogs", "scopeLogs", "logRecords"):
         records: list[LogRecord] = []
         for found in group.records:
@@ -70,15 +72,15 @@ def decode_json_logs(body: bytes, *, keep_content: bool = False) -> Decoded:
                 records.append(parsed(found, LogRecord()))
             except InvalidOperation as error:
                 decoded.reject(str(error))
-        _take(decoded, group.source, records, keep_content)
+        _take(decoded, group.source, records, redaction)
     return decoded
 
 
-def _take(decoded: Decoded, source: Source, records: Iterable[LogRecord], keep_content: bool) -> None:
+def _take(decoded: Decoded, source: Source, records: Iterable[LogRecord], redaction: Redaction) -> None:
     for record in records:
         try:
             event = _event(record, source)
-            operation = None if event is None else _operation(event, source, keep_content)
+            operation = None if event is None else _operation(event, source, redaction)
         except InvalidOperation as error:
             decoded.reject(str(error))
             continue
@@ -155,13 +157,13 @@ def _instant_ns(said: str) -> int:
 # --- what it becomes --------------------------------------------------------------------------------------------
 
 
-def _operation(event: Event, source: Source, keep_content: bool) -> Operation | None:
+def _operation(event: Event, source: Source, redaction: Redaction) -> Operation | None:
     """The operation an event describes; None when no rule takes it."""
     rule = next((found for found in table.EVENTS[event.name] if _holds(found, event)), None)
     if rule is None:
         return None
     attributes = event.attributes
-    kept = _kept(event, source, keep_content)
+    kept = _kept(event, source, redaction)
     http_status = count_of(_value(attributes, "http_status"))
     http_status = http_status if http_status is not None and 100 <= http_status <= 599 else None
     status, error_type = _status(rule, attributes, http_status, kept)
@@ -196,7 +198,7 @@ def _operation(event: Event, source: Source, keep_content: bool) -> Operation | 
     )
     if kind == "llm":
         operation = _model_call(operation, rule, attributes, duration_ms)
-    return operation._replace(attributes=orjson.dumps(kept).decode() if kept else None)
+    return operation._replace(attributes=redaction.attributes(orjson.dumps(kept).decode()) if kept else None)
 
 
 def _holds(rule: EventRule, event: Event) -> bool:
@@ -293,8 +295,12 @@ def _prompt_trace(assistant: Assistant, session: str | None, prompt: str | None)
     return derived_id(assistant.service, "prompt", session or "", prompt) if prompt else None
 
 
-def _kept(event: Event, source: Source, keep_content: bool) -> dict[str, Any]:
-    kept = {key: value for key, value in event.own.items() if keep_content or key in table.KEPT}
+def _kept(event: Event, source: Source, redaction: Redaction) -> dict[str, Any]:
+    kept = {
+        key: value
+        for key, value in event.own.items()
+        if redaction.keep_text or key in table.KEPT or key in FINGERPRINTED
+    }
     kept["event.name"] = event.name
     for key, value in source.resource.items():
         if key not in event.own and resource_stays(key):
@@ -306,7 +312,7 @@ def resource_stays(key: str) -> bool:
     """Whether an attribute of a resource is kept: not what is a field already, describes the machine, or is content."""
     if key in semconv.RESOURCE_KEPT:
         return True
-    return not (key in _MAPPED or key.startswith(semconv.RESOURCE_NOISE) or semconv.is_content_key(key))
+    return not (key in _MAPPED or key.startswith(semconv.RESOURCE_NOISE))
 
 
 _MAPPED = frozenset({"service.name", *(name for names in table.FIELDS.values() for name in names)})

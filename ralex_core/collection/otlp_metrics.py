@@ -22,6 +22,7 @@ from ralex_core.collection import metric_rules as table
 from ralex_core.collection.otlp import Decoded, UnreadableRequest
 from ralex_core.collection.otlp_records import JsonObject, Source, attributes_of, json_groups, parsed
 from ralex_core.collection.otlp_span import FIRST_NS, LAST_NS
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 from ralex_core.errors import InvalidOperation
 
 MAX_VALUE = 1e15
@@ -57,7 +58,7 @@ class DecodedMetrics(Decoded):
         return len(self.points) - self.old + self.rejected + self.unused
 
 
-def decode_metrics(body: bytes, *, keep_content: bool = False) -> DecodedMetrics:
+def decode_metrics(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> DecodedMetrics:
     """The points of a protobuf request that are used, in its order. Points never carry content.
 
     Raises:
@@ -77,7 +78,7 @@ def decode_metrics(body: bytes, *, keep_content: bool = False) -> DecodedMetrics
     return decoded
 
 
-def decode_json_metrics(body: bytes, *, keep_content: bool = False) -> DecodedMetrics:
+def decode_json_metrics(body: bytes, *, redaction: Redaction = WITHOUT_TEXT) -> DecodedMetrics:
     """The points of a JSON request that are used, in its order. Points never carry content.
 
     Raises:

@@ -12,15 +12,9 @@ from typing import Any, NamedTuple
 from ralex_core.collection import semconv
 from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS
 from ralex_core.collection.otlp_attributes import MAX_TEXT, NOTHING, Attribute, Shape, attribute_of, shape_of
-from ralex_core.collection.otlp_database import TEXT as STATEMENT_TEXT
 from ralex_core.collection.otlp_database import statement_name
 from ralex_core.collection.otlp_usage import NO_USAGE, count_of, milliseconds_of, usage_of, usd_of
-from ralex_core.collection.redaction import (
-    MAX_ATTRIBUTES_BYTES,
-    redact_attributes,
-    redacted_member,
-    safe_error_type,
-)
+from ralex_core.collection.redaction import MAX_ATTRIBUTES_BYTES, Redaction
 from ralex_core.errors import InvalidOperation
 from ralex_core.model.operation import OUTCOMES, Operation, Pricing
 
@@ -37,7 +31,8 @@ _FIRST_OF_IDENTITY, _AFTER_IDENTITY = _SLOT["service"], _SLOT["workflow"] + 1
 _ERROR_TYPE, _OUTCOME, _VALUE = _SLOT["error_type"], _SLOT["outcome"], _SLOT["value_usd"]
 _OPERATION, _HINT, _TOOL, _DATABASE = _SLOT["operation"], _SLOT["hint"], _SLOT["tool"], _SLOT["database"]
 _MCP, _RPC, _METHOD, _ROUTE = _SLOT["mcp_method"], _SLOT["rpc"], _SLOT["http_method"], _SLOT["http_route"]
-_SERVER, _SUCCEEDED, _BROADCAST = _SLOT["server"], _SLOT["succeeded"], _SLOT["broadcast"]
+_SERVER, _SUCCEEDED = _SLOT["server"], _SLOT["succeeded"]
+_BROADCAST, _STATEMENT = _SLOT["broadcast"], _SLOT["statement"]
 _PROVIDER, _REQUESTED, _MODEL = _SLOT["provider"], _SLOT["requested_model"], _SLOT["model"]
 _SERVICE_TIER, _REQUEST_ID = _SLOT["service_tier"], _SLOT["provider_request_id"]
 _FIRST_TOKEN_AT, _TTFT_S, _TTFT_MS = _SLOT["first_token_at"], _SLOT["ttft_s"], _SLOT["ttft_ms"]
@@ -86,11 +81,11 @@ def quick_span(*values: Any) -> Span:
 class Origin:
     """What the spans of one resource and scope share, worked out once. `resource` are its attributes, name → value."""
 
-    __slots__ = ("attributes", "keep_content", "source", "values")
+    __slots__ = ("attributes", "redaction", "source", "values")
 
-    def __init__(self, resource: Iterable[tuple[str, Any]], scope_name: str, *, keep_content: bool) -> None:
+    def __init__(self, resource: Iterable[tuple[str, Any]], scope_name: str, *, redaction: Redaction) -> None:
         self.source = scope_name[:MAX_TEXT] or None
-        self.keep_content = keep_content
+        self.redaction = redaction
         attributes = [_of_everybody(key, value) for key, value in resource]
         names, given, _ = zip(*attributes, strict=True) if attributes else _NO_COLUMNS
         shape = shape_of(names)
@@ -100,7 +95,7 @@ class Origin:
             self.values[slot] = given[at]
         told = {f"resource.{key}": given[at] for key, at in shape.named.items() if _is_told(key)}
         told |= {f"resource.{names[at]}": given[at] for at, best in shape.rivals if given[at] != given[best]}
-        self.attributes = ",".join(_members_of(told, keep_content=False))
+        self.attributes = ",".join(_members_of(told, redaction))
 
 
 _NO_COLUMNS: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]] = ((), (), ())
@@ -117,9 +112,9 @@ def _is_told(key: str) -> bool:
     return key in semconv.RESOURCE_KEPT or not key.startswith(semconv.RESOURCE_NOISE)
 
 
-def _members_of(told: Mapping[str, Any], *, keep_content: bool) -> list[str]:
+def _members_of(told: Mapping[str, Any], redaction: Redaction) -> list[str]:
     """As members of a JSON object what of these attributes may be stored."""
-    members = (redacted_member(key, value, keep_content=keep_content) for key, value in told.items())
+    members = (redaction.member(key, value) for key, value in told.items())
     return [member for member in members if member is not None]
 
 
@@ -157,9 +152,9 @@ def operation_of(origin: Origin, span: Span, attributes: Sequence[Attribute]) ->
             more[names[at]] = given[at]
         if kind == "api" and values[_ROUTE] is not None:
             name = f"{values[_METHOD]} {values[_ROUTE]}" if values[_METHOD] else values[_ROUTE]
-        elif kind == "db" and not shape.named.keys().isdisjoint(STATEMENT_TEXT):
+        elif kind == "db" and values[_STATEMENT] is not None:
             told = {key: given[at] for key, at in shape.named.items()}
-            name = statement_name(name, values[_DATABASE], duration_ms, told)
+            name = statement_name(name, values[_DATABASE], duration_ms, values[_STATEMENT], told)
 
     http_status, attempt, value_usd, outcome = None, 1, None, "unknown"
     if shape.has_numbers_of_any:
@@ -175,7 +170,7 @@ def operation_of(origin: Origin, span: Span, attributes: Sequence[Attribute]) ->
     else:
         if told is None:
             told = {key: given[at] for key, at in shape.named.items()}
-        stored = _stored(origin, _members_of(told | more, keep_content=origin.keep_content))
+        stored = _stored(origin, _members_of(told | more, origin.redaction))
 
     return _new_operation(
         Operation,
@@ -214,7 +209,7 @@ def _stored(origin: Origin, members: Iterable[str]) -> str | None:
         return None
     stored = f"{{{shared},{own}}}" if own and shared else f"{{{own or shared}}}"
     if len(stored) > MAX_ATTRIBUTES_BYTES:
-        return redact_attributes(stored, keep_content=origin.keep_content)
+        return origin.redaction.attributes(stored)
     return stored
 
 
@@ -323,7 +318,6 @@ def _status(span: Span, values: list[Any], http_status: int | None, more: dict[s
     if error_type is None:
         named = _ERROR_CLASS.match(span.status_message)
         error_type = named[0] if named else str(http_status) if http_status is not None else "error"
-    error_type = safe_error_type(error_type)
     return "cancelled" if error_type.lower() in semconv.CANCELLED_ERRORS else "error", error_type
 
 

@@ -1,4 +1,4 @@
-"""What span attributes mean, as data: attribute names → fields, providers, kinds, and the names that carry content.
+"""What span attributes mean, as data: attribute names → fields, providers and kinds.
 
 Names drift, so a new one is a new line in a table here, never a branch elsewhere. `docs/otlp.md` explains the
 choices; its tables are checked against these.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ralex_core.collection.redaction import is_content_key as _reads_like_content
+from ralex_core.collection.attribute_names import is_text
+from ralex_core.collection.credentials import MAX_KEY
 
 TEXT_ALIASES: dict[str, tuple[str, ...]] = {
     # Who and where: the only ones a resource may say for all its spans. In the order of `Operation`.
@@ -66,6 +67,7 @@ TEXT_ALIASES: dict[str, tuple[str, ...]] = {
     "server": ("server.address", "net.peer.name"),
     "succeeded": ("success",),
     "broadcast": (),
+    "statement": ("db.query.text", "db.statement"),
     # From here to the end, and on to `ttft_ms` below: what only a call to a model has of its own.
     "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider"),
     "requested_model": (
@@ -343,56 +345,6 @@ CANCELLED_ERRORS = frozenset({"cancelled", "canceled", "cancellederror", "asynci
 FIRST_TOKEN_EVENTS = frozenset({"First Token Stream Event", "gen_ai.first_token", "ai.stream.firstChunk"})
 """Span events that mark the arrival of the first token."""
 
-CONTENT_KEYS = frozenset(
-    {
-        *("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions"),
-        *("gen_ai.prompt", "gen_ai.completion", "gen_ai.request.messages", "gen_ai.response.text"),
-        *("gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.tool.definitions"),
-        *("gen_ai.tool.input", "gen_ai.tool.output", "gen_ai.response.tool_calls"),
-        *("gen_ai.request.available_tools", "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"),
-        *("gen_ai.evaluation.explanation", "input.value", "output.value", "llm.prompts", "llm.completions"),
-        *("llm.input_messages", "llm.output_messages", "llm.tools", "llm.invocation_parameters"),
-        *("llm.prompt_template.template", "llm.prompt_template.variables", "retrieval.documents"),
-        *("embedding.embeddings", "embedding.text", "reranker.query", "reranker.input_documents"),
-        *("reranker.output_documents", "tool.parameters", "tool_call.function.arguments"),
-        *("traceloop.entity.input", "traceloop.entity.output", "langfuse.observation.input"),
-        *("langfuse.observation.output", "langfuse.trace.input", "langfuse.trace.output"),
-        *("ai.prompt", "ai.response.text", "ai.response.object", "ai.response.toolCalls"),
-        *("ai.response.reasoning", "ai.toolCall.args", "ai.toolCall.result"),
-        *("trace.input", "trace.output", "span.input", "span.output"),
-        *("user_prompt", "new_context", "response.model_output", "system_prompt_preview", "tool_input"),
-        *("all_messages_events", "pydantic_ai.all_messages", "final_result", "request_data"),
-        *("response_data", "http.request.body", "http.response.body"),
-        *("prompt", "completion", "response", "messages", "content", "input", "output", "query", "text"),
-        *("exception.stacktrace", "code.stacktrace"),
-    }
-)
-"""Attributes that carry what people wrote and models answered, or quote it: not stored unless turned on."""
-
-CONTENT_PREFIXES = (
-    "gen_ai.prompt.",
-    "gen_ai.completion.",
-    "gen_ai.content.",
-    "gen_ai.input.messages.",
-    "gen_ai.output.messages.",
-    "gen_ai.tool.definitions.",
-    "llm.prompts.",
-    "llm.completions.",
-    "llm.input_messages.",
-    "llm.output_messages.",
-    "llm.tools.",
-    "llm.request.functions.",
-    "llm.prompt_template.",
-    "retrieval.documents.",
-    "embedding.embeddings.",
-    "reranker.input_documents.",
-    "reranker.output_documents.",
-    "ai.prompt.",
-)
-
-NOT_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version", "llm.prompt_template.version"})
-"""Names of prompts, not prompts."""
-
 RESOURCE_NOISE = (
     "telemetry.",
     "process.",
@@ -441,13 +393,6 @@ MAX_REMEMBERED_KEYS = 20_000
 """Attribute names are remembered up to here, so that a client which invents them cannot fill the memory."""
 
 
-def is_content_key(key: str) -> bool:
-    """Whether an attribute of this name carries prompt, answer, tool input or tool output text."""
-    if key in NOT_CONTENT:
-        return False
-    return key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES) or _reads_like_content(key)
-
-
 def _table() -> dict[str, Place]:
     places: dict[str, Place] = {}
     for slot, (name, keys) in enumerate({**TEXT_ALIASES, **NUMBER_ALIASES}.items()):
@@ -467,10 +412,10 @@ def place(key: str) -> Place:
     known = PLACES.get(key)
     if known is not None:
         return known
-    found = _CONTENT if is_content_key(key) else _LEFT
+    found = _CONTENT if is_text(key) else _LEFT
     if key.startswith(BROADCAST_PREFIX) and found is _LEFT:
         found = _BROADCAST
-    if len(PLACES) < MAX_REMEMBERED_KEYS:
+    if len(key) <= MAX_KEY and len(PLACES) < MAX_REMEMBERED_KEYS:
         PLACES[key] = found
     return found
 

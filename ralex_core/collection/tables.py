@@ -89,8 +89,10 @@ def _rows(common: dict[str, Any], columns: list[str], rows: list[list[Any]], pre
                 record[name] = value
         if own:
             record["attributes"] = {**attributes, **own}
-        if "operation_id" not in record and "trace_id" in record and "span_id" in record:
-            record["operation_id"] = f"{record['trace_id']:.16}{record['span_id']}"
+        if "operation_id" not in record:
+            trace, span = record.get("trace_id"), record.get("span_id")
+            if trace.__class__ is str and span.__class__ is str:
+                record["operation_id"] = f"{trace:.16}{span}"
         yield record
 
 

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from typing import NamedTuple
 
-from ralex_core.collection.redaction import redact_text
+from ralex_core.collection.credentials import redact_text
 from ralex_core.selfmetrics import SelfMetrics
 
 WATCHED = ("ralex_core", "uvicorn.error")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from ralex_core.collection.otlp_http import TakesOperations, otlp_router
+from ralex_core.collection.redaction import Redaction
 from ralex_core.config import Settings
 from ralex_core.errors import IntakeFull, StoreFull
 from ralex_core.model.operation import Operation
@@ -271,8 +272,8 @@ async def test_what_came_and_what_was_refused_is_counted(intake: MemoryIntake, t
 async def test_prompts_reach_the_intake_only_when_they_are_to_be_stored(tmp_path: Path) -> None:
     span = make_span("call", {"gen_ai.operation.name": "chat", "gen_ai.prompt": "what people wrote"})
     for keep in (False, True):
-        intake = MemoryIntake()
-        transport = httpx.ASGITransport(app_for(intake, tmp_path, store_content=keep))
+        intake = MemoryIntake(Redaction(keep_text=keep))
+        transport = httpx.ASGITransport(app_for(intake, tmp_path))
         async with httpx.AsyncClient(transport=transport, base_url="http://monitor") as client:
             assert (await post(client, encoded(JSON, span), JSON)).status_code == 200
         (operation,) = intake.stored.values()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 
+from ralex_core.collection.redaction import Redaction
 from ralex_core.errors import IntakeFull, RalexError
 from ralex_core.model.operation import Operation
 from ralex_core.storage.telemetry import WriteResult
@@ -15,7 +16,8 @@ from ralex_core.storage.telemetry import WriteResult
 class MemoryIntake:
     """Stores what is submitted by id: an equal or lower revision changes nothing, a higher one replaces."""
 
-    def __init__(self) -> None:
+    def __init__(self, redaction: Redaction | None = None) -> None:
+        self.redaction = redaction or Redaction()
         self.stored: dict[str, Operation] = {}
         self.batches: list[int] = []
         self.refusals = 0

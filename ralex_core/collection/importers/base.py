@@ -10,6 +10,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ralex_core.collection.fingerprints import Fingerprints, of_process
 from ralex_core.model.operation import Operation
 
 
@@ -84,6 +85,11 @@ class Chunk:
 class Memory(Protocol):
     """What an importer knows from other files and earlier runs, by key. Kept together with the cursor."""
 
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """What it keeps of text that is not stored."""
+        ...
+
     def recall(self, key: str) -> str | None: ...
 
     def remember(self, key: str, value: str) -> None: ...
@@ -93,6 +99,7 @@ class NoMemory:
     """A memory that lasts as long as the object."""
 
     def __init__(self) -> None:
+        self.fingerprints = of_process()
         self._known: dict[str, str] = {}
 
     def recall(self, key: str) -> str | None:

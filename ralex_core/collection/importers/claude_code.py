@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from ralex_core.collection.attribute_names import FINGERPRINT_OF_ARGUMENTS, FINGERPRINT_OF_RESULT, FINGERPRINTS_OF_LINES
 from ralex_core.collection.importers import fields
 from ralex_core.collection.importers.base import ImportOptions, Machine, Memory
 from ralex_core.collection.importers.claude_response import (
@@ -271,9 +272,17 @@ class _Parser(LineParser):
                 "parent": operation_id,
                 "sidechain": line.sidechain,
                 "context": list(line.context),
+                "fingerprints": self._fingerprints_of(block.get("input")),
             }
             if len(self._tools) > KEPT_TOOLS:
                 self._tools.popitem(last=False)
+
+    def _fingerprints_of(self, arguments: object) -> dict[str, Any]:
+        """What stays of a tool's arguments, and of the lines it writes with them."""
+        prints = self._memory.fingerprints
+        written = [text for text in _written(arguments) if isinstance(text, str)]
+        found = {FINGERPRINT_OF_ARGUMENTS: prints.of_text(arguments), FINGERPRINTS_OF_LINES: prints.of_lines(written)}
+        return {name: value for name, value in found.items() if value}
 
     def _tool_result(self, record: Mapping[str, Any], block: Mapping[str, Any]) -> bool:
         call_id = block.get("tool_use_id")
@@ -306,7 +315,10 @@ class _Parser(LineParser):
                 door="importer",
                 source=SOURCE,
                 attributes=fields.attributes(
-                    duration_source="call to result; waiting for permission included", **context.attributes()
+                    duration_source="call to result; waiting for permission included",
+                    **context.attributes(),
+                    **call.get("fingerprints", {}),
+                    **{FINGERPRINT_OF_RESULT: self._memory.fingerprints.of_text(block.get("content"))},
                 ),
             )
         )
@@ -353,6 +365,15 @@ def _blocks(content: object) -> list[dict[str, Any]]:
     if not isinstance(content, list):
         return []
     return [cast(dict[str, Any], block) for block in cast(list[Any], content) if isinstance(block, dict)]
+
+
+def _written(arguments: object) -> Iterator[object]:
+    """The texts an editing tool puts into a file."""
+    if not isinstance(arguments, dict):
+        return
+    given = cast(dict[str, Any], arguments)
+    yield from (given.get(name) for name in ("content", "new_string", "new_source"))
+    yield from (edit.get("new_string") for edit in _blocks(given.get("edits")))
 
 
 def _text_of(content: object) -> str:

@@ -1,12 +1,19 @@
-"""Rejected lines, kept in one file per log so that nothing a user wrote is lost to a reader's mistake."""
+"""Rejected lines, one file per log: where they are in it and why they were not taken, so that they can be found again.
+
+A line may hold what was typed. It is kept itself only with the setting that keeps text, without credentials; otherwise
+its fingerprint says whether the line in the log is still the same.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ralex_core.collection.credentials import redact_text
 from ralex_core.collection.importers.base import Reject
+from ralex_core.collection.redaction import Redaction
 from ralex_core.errors import ConfigError
 from ralex_core.model.operation import derived_id
 
@@ -16,16 +23,21 @@ MAX_LINES = 10_000
 """Lines kept of one log: a file given to the wrong importer is all rejects."""
 
 
+_QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+"""What a reason quotes of a line."""
+
+
 class Quarantine:
     """The rejected lines of the log at `path`, in `directory`. Adding a line again changes nothing."""
 
-    def __init__(self, directory: Path, source: str, path: Path) -> None:
+    def __init__(self, directory: Path, source: str, path: Path, redaction: Redaction) -> None:
+        self._redaction = redaction
         self.path = directory / f"{source}-{derived_id(str(path))[:12]}.jsonl"
         self._log = str(path)
         self._known: set[str] | None = None
 
     def add(self, rejects: Iterable[Reject]) -> None:
-        """Append what is not there yet: `{"file", "line", "reason", "raw"}` a line.
+        """Append what is not there yet: `{"file", "line", "reason", "fingerprint"}` a line; and `"raw"` with text.
 
         Raises:
             ConfigError: the directory cannot be written.
@@ -46,8 +58,13 @@ class Quarantine:
             ) from error
 
     def _entry(self, reject: Reject) -> str:
-        raw = reject.raw[:MAX_RAW_BYTES].decode("utf-8", "replace")
-        return json.dumps({"file": self._log, "line": reject.line, "reason": reject.reason, "raw": raw})
+        fingerprint = self._redaction.fingerprints.of_bytes(reject.raw)
+        reason = redact_text(_QUOTED.sub("…", reject.reason))
+        entry = {"file": self._log, "line": reject.line, "reason": reason, "fingerprint": fingerprint}
+        if self._redaction.keep_text:
+            raw = reject.raw[:MAX_RAW_BYTES].decode("utf-8", "replace")
+            entry |= {"reason": redact_text(reject.reason), "raw": redact_text(raw)}
+        return json.dumps(entry)
 
     def _load(self) -> set[str]:
         """What the file holds; a last line cut off by a crash is dropped."""

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from ralex_core.collection.fingerprints import Fingerprints
 from ralex_core.collection.importers.base import Chunk, Importer, Machine, Position
 from ralex_core.collection.importers.quarantine import Quarantine
+from ralex_core.collection.redaction import Redaction
 from ralex_core.errors import ConfigError, IntakeFull
 from ralex_core.model.operation import Operation
 from ralex_core.storage.state import Cursor, StateStore
@@ -37,6 +39,9 @@ class Door(Protocol):
     """The way into storage, see `collection.intake.Intake`."""
 
     def submit(self, operations: Sequence[Operation]) -> Future[WriteResult]: ...
+
+    @property
+    def redaction(self) -> Redaction: ...
 
 
 @dataclass(slots=True)
@@ -114,7 +119,8 @@ class _Pending:
 class _RunMemory:
     """An importer's memory during a run: what is in the state store, and what will be once its chunk is committed."""
 
-    def __init__(self, source: str, state: StateStore) -> None:
+    def __init__(self, source: str, state: StateStore, fingerprints: Fingerprints) -> None:
+        self.fingerprints = fingerprints
         self._source = source
         self._state = state
         self._lookups_left = SINGLE_LOOKUPS if state.remembers(source) else None
@@ -166,7 +172,7 @@ class ImportRun:
         self._roots = [root.resolve() for root in importer.roots(machine or Machine.current())]
         self._progress = progress
         self._stop = stop or threading.Event()
-        self._memory = _RunMemory(importer.name, state)
+        self._memory = _RunMemory(importer.name, state, intake.redaction.fingerprints)
         self._pending: deque[_Pending] = deque()
         self._in_flight = 0
         self._bytes_total = 0
@@ -213,7 +219,7 @@ class ImportRun:
             size,
             modified_at,
             self._follows(path, cursor) if follow is None else follow,
-            Quarantine(self._quarantine_dir, self._importer.name, path),
+            Quarantine(self._quarantine_dir, self._importer.name, path, self._intake.redaction),
             earlier,
             final,
             self._bytes_before,

@@ -11,7 +11,6 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from ralex_core.collection.prepared import Prepared
-from ralex_core.collection.redaction import redact_text
 
 MAX_READ = 4096
 """Characters of a statement that are looked at: a longer one is a list of values."""
@@ -117,7 +116,7 @@ def normalised(text: str, *, backslash: bool = False) -> Statement:
 def sample(text: str, *, backslash: bool = False) -> str:
     """The statement with its literals replaced by their kind (`<text>`, `<number>`, `<blob>`), to show a slow one."""
     pieces, _ = _pieces(text, _KINDS, backslash)
-    shown = redact_text(_joined(pieces)).encode("utf-8", "replace").decode()
+    shown = _joined(pieces).encode("utf-8", "replace").decode()
     return shown if len(shown) <= MAX_SAMPLE else shown[: MAX_SAMPLE - 1] + "…"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ralex_core.cli.remote import RunningServer, ServerDoor, running_server
+from ralex_core.collection.redaction import Redaction
 from ralex_core.config import Settings
 from ralex_core.errors import ConfigError, IntakeFull, RalexError, ServerUnreachable
 from ralex_core.model.operation import Operation
@@ -131,7 +132,7 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 def test_operations_are_sent_as_an_importer_s(scripted: Scripted, client: RunningServer) -> None:
-    door = ServerDoor(client)
+    door = ServerDoor(client, Redaction())
     scripted.will_answer(200, {"data": {"accepted": 1, "duplicates": 1, "rejected": []}})
     result = door.submit([operation(1), operation(2)]).result()
     assert (result.inserted, result.duplicates, result.expired) == (1, 1, 0)
@@ -143,7 +144,7 @@ def test_operations_are_sent_as_an_importer_s(scripted: Scripted, client: Runnin
 
 
 def test_a_full_server_is_waited_for(scripted: Scripted, client: RunningServer) -> None:
-    door = ServerDoor(client)
+    door = ServerDoor(client, Redaction())
     scripted.will_answer(503, {"error": {"message": "Full."}}, Retry_After="0")
     scripted.will_answer(200, {"data": {"accepted": 1, "duplicates": 0, "rejected": []}})
     assert door.submit([operation(1)]).result().inserted == 1
@@ -151,7 +152,7 @@ def test_a_full_server_is_waited_for(scripted: Scripted, client: RunningServer) 
 
 
 def test_a_refused_operation_is_an_error_and_an_expired_one_is_not(scripted: Scripted, client: RunningServer) -> None:
-    door = ServerDoor(client)
+    door = ServerDoor(client, Redaction())
     expired = {"index": 0, "reason": "started_at: it is older than what is kept (retention_days)"}
     scripted.will_answer(200, {"data": {"accepted": 1, "duplicates": 0, "rejected": [expired]}})
     assert door.submit([operation(1), operation(2)]).result().expired == 1

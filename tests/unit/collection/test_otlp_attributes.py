@@ -7,7 +7,7 @@ import pytest
 
 from ralex_core.collection import otlp_attributes, semconv
 from ralex_core.collection.otlp_attributes import MAX_SHAPES, NOTHING, Shape, attribute_of, shape_of
-from ralex_core.collection.redaction import redact_attributes, redacted_member
+from ralex_core.collection.redaction import WITHOUT_TEXT, Redaction
 
 SESSION = semconv.SLOTS.index("session_id")
 
@@ -43,10 +43,10 @@ def test_orders_of_names_are_remembered_up_to_a_limit() -> None:
 def test_what_decides_something_and_stays_readable_is_never_taken_for_content() -> None:
     for field in semconv.ALSO_KEPT:
         for key in (*semconv.TEXT_ALIASES.get(field, ()), *semconv.NUMBER_ALIASES.get(field, ())):
-            assert redacted_member(key, "some text", keep_content=False) == f'"{key}":"some text"'
+            assert WITHOUT_TEXT.member(key, "some text") == f'"{key}":"some text"'
 
 
-@pytest.mark.parametrize("keep_content", [False, True])
+@pytest.mark.parametrize("redaction", [Redaction(), Redaction(keep_text=True)], ids=["without text", "with text"])
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -61,8 +61,8 @@ def test_what_decides_something_and_stays_readable_is_never_taken_for_content() 
         ("flag", True),
     ],
 )
-def test_one_attribute_is_redacted_as_all_of_them_are(key: str, value: Any, keep_content: bool) -> None:
+def test_one_attribute_is_redacted_as_all_of_them_are(key: str, value: Any, redaction: Redaction) -> None:
     for _ in range(2):  # not known yet, and remembered
-        member = redacted_member(key, value, keep_content=keep_content)
-        expected = redact_attributes(orjson.dumps({key: value}).decode(), keep_content=keep_content)
+        member = redaction.member(key, value)
+        expected = redaction.attributes(orjson.dumps({key: value}).decode())
         assert expected == (None if member is None else "{" + member + "}")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ralex_core.collection.otlp import UnreadableRequest
 from ralex_core.collection.otlp_events import EVENTS
 from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
+from ralex_core.collection.redaction import Redaction
 from ralex_core.model.operation import KINDS, Operation
 from tests.support.logs import AT_NS, claude, codex, decoded, gemini, logs_json, logs_request, make_record, read
 
@@ -130,7 +131,7 @@ def test_a_failed_call_is_an_error_of_unknown_usage() -> None:
     )
     assert (error.kind, error.status, error.error_type, error.http_status) == ("llm", "error", "529", 529)
     assert (error.attempt, error.outcome, error.input_tokens) == (3, "failed", None)
-    assert attributes_of(error)["status.message"] == "529 overloaded"
+    assert "overloaded" not in str(error), "messages quote what failed"
 
 
 def test_each_attempt_of_a_request_is_an_operation_of_its_own() -> None:
@@ -185,7 +186,7 @@ def test_a_prompt_and_what_is_done_for_it_are_one_trace_and_its_text_is_not_stor
 
 def test_content_stays_when_it_is_asked_for() -> None:
     request = logs_request(claude("user_prompt", {"prompt": "please fix the login"}))
-    (operation,) = decode_logs(request.SerializeToString(), keep_content=True).operations
+    (operation,) = decode_logs(request.SerializeToString(), redaction=Redaction(keep_text=True)).operations
     assert attributes_of(operation)["prompt"] == "please fix the login"
 
 

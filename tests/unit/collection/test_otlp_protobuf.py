@@ -14,9 +14,10 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from ralex_core.collection.otlp import UnreadableRequest, decode_traces
 from ralex_core.collection.otlp_wire import read_request
-from ralex_core.collection.redaction import redact_attributes
+from ralex_core.collection.redaction import Redaction
 from tests.support.spans import any_value, make_request, make_span
 
+WITH_TEXT = Redaction(keep_text=True)
 values = st.one_of(
     st.text(max_size=200),
     st.integers(-(2**63), 2**63 - 1),
@@ -28,13 +29,14 @@ values = st.one_of(
 
 
 def stored(attributes: dict[str, Any]) -> dict[str, Any]:
-    (operation,) = decode_traces(make_request(make_span("x", attributes)).SerializeToString()).operations
+    request = make_request(make_span("x", attributes)).SerializeToString()
+    (operation,) = decode_traces(request, redaction=WITH_TEXT).operations
     return json.loads(operation.attributes) if operation.attributes else {}
 
 
 def may_be_stored(key: str, value: Any) -> bool:
     alone = orjson.dumps({key: value}).decode()
-    return redact_attributes(alone, keep_content=False) == alone
+    return WITH_TEXT.attributes(alone) == alone
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=150).map("my.".__add__), values, max_size=5))
@@ -48,8 +50,8 @@ def test_every_value_arrives_as_it_was_sent(attributes: dict[str, Any]) -> None:
     assert found == sent or json.loads(json.dumps(sent)) == found
 
 
-@pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 200, 5000])
-@pytest.mark.parametrize("key_size", [1, 100, 126, 127, 128, 300])
+@pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 200, 2000])
+@pytest.mark.parametrize("key_size", [1, 100, 126, 127, 128, 199])
 def test_lengths_around_the_limits_of_the_short_way_are_read_alike(size: int, key_size: int) -> None:
     key, text = "k" * key_size, "ü" * (size // 2) + "v" * (size % 2)
     assert stored({key: text}) == ({key: text} if text else {})

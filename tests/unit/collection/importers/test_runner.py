@@ -14,6 +14,7 @@ from ralex_core.collection.importers.aider import AiderImporter
 from ralex_core.collection.importers.base import ImportOptions
 from ralex_core.collection.importers.lines import LINES_PER_CHUNK
 from ralex_core.collection.importers.runner import ImportReport, Progress, run_import
+from ralex_core.collection.redaction import Redaction
 from ralex_core.errors import ConfigError, StoreFull
 from tests.support.importing import Bench, read_all, write_lines
 
@@ -51,8 +52,9 @@ def test_importing_twice_changes_nothing(bench: Bench, log: Path) -> None:
 def test_a_report_says_where_rejected_lines_are_kept(bench: Bench, log: Path) -> None:
     write_lines(log, [command(1), '{"event": 5}'])
     report = bench.run(IMPORTER, log)
+    fingerprint = bench.intake.redaction.fingerprints.of_bytes(b'{"event": 5}')
     assert bench.quarantined() == [
-        {"file": str(log), "line": 2, "reason": "event must be text, not int", "raw": '{"event": 5}'}
+        {"file": str(log), "line": 2, "reason": "event must be text, not int", "fingerprint": fingerprint}
     ]
     (kept,) = report.quarantine_files
     assert Path(kept).parent == bench.quarantine
@@ -61,9 +63,23 @@ def test_a_report_says_where_rejected_lines_are_kept(bench: Bench, log: Path) ->
 
 
 def test_what_is_kept_of_a_long_line_is_capped(bench: Bench, log: Path) -> None:
+    bench.intake.redaction = Redaction(keep_text=True)
     write_lines(log, ["x" * 10_000])
     bench.run(IMPORTER, log)
     assert len(bench.quarantined()[0]["raw"]) == 4096
+
+
+@pytest.mark.parametrize(
+    "line", ['{"event": "x", "time": "MARKER it is"}', '{"event": ["MARKER"]}', "MARKER", '{"MARKER": ']
+)
+def test_what_was_typed_is_not_kept_of_a_line_that_cannot_be_read(bench: Bench, log: Path, line: str) -> None:
+    write_lines(log, [line])
+    assert bench.run(IMPORTER, log).rejected == 1
+    assert "MARKER" not in json.dumps(bench.quarantined())
+    bench.intake.redaction = Redaction(keep_text=True)
+    write_lines(log, ["another", '{"MARKER": "sk-abcdefghijklmnop1234'])
+    bench.run(IMPORTER, log)
+    assert "MARKER" in json.dumps(bench.quarantined()) and "sk-abc" not in json.dumps(bench.quarantined())
 
 
 def test_a_quarantine_file_cut_off_by_a_crash_is_mended(bench: Bench, log: Path) -> None:
