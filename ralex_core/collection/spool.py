@@ -113,17 +113,23 @@ class Spool:
 
     # Writing
 
-    def append(self, payload: bytes | bytearray, operations: int) -> None:
-        """Keep complete lines until they are removed; drops the oldest segment when a bound is reached."""
+    def append(self, payload: bytes | bytearray, operations: int) -> Segment:
+        """Keep complete lines until they are removed; drops the oldest segment when a bound is reached.
+
+        Returns the segment they are in.
+        """
         with self._lock:
-            if not (self._disk_is_due() and self._append_to_disk(payload, operations)):
-                self._append_to_memory(payload, operations)
+            segment = self._append_to_disk(payload, operations) if self._disk_is_due() else None
+            if segment is None:
+                segment = self._append_to_memory(payload, operations)
             self._enforce_bounds()
+            return segment
 
     def _disk_is_due(self) -> bool:
         return self.directory is not None and self._monotonic() >= self._disk_after
 
-    def _append_to_disk(self, payload: bytes | bytearray, operations: int) -> bool:
+    def _append_to_disk(self, payload: bytes | bytearray, operations: int) -> Segment | None:
+        """The segment that has it now; None when the disk takes nothing."""
         size_before = self._open.size if self._open else 0
         try:
             segment = self._open or self._new_segment()
@@ -136,15 +142,15 @@ class Spool:
                     os.ftruncate(self._open_fd, size_before)  # a torn line would swallow the next one
                 self._seal()
             self._disk_failed(error)
-            return False
+            return None
         segment.size += len(payload)
         segment.operations = (segment.operations or 0) + operations
         self._on_disk += len(payload)
         if segment.size >= self._segment_bytes:
             self._seal()
-        return True
+        return segment
 
-    def _append_to_memory(self, payload: bytes | bytearray, operations: int) -> None:
+    def _append_to_memory(self, payload: bytes | bytearray, operations: int) -> Segment:
         last = self._segments[-1] if self._segments else None
         if last is None or last.path or last is self._taken or last.size >= MEMORY_SEGMENT_BYTES:
             last = Segment(0, 0)
@@ -153,6 +159,7 @@ class Spool:
         last.size = len(last.data)
         last.operations = (last.operations or 0) + operations
         self._in_memory += len(payload)
+        return last
 
     def _disk_failed(self, error: OSError) -> None:
         self._disk_after = self._monotonic() + DISK_RETRY_S

@@ -59,6 +59,7 @@ class Passage:
         "_held_room",
         "_is_gone",
         "_is_over",
+        "_is_written",
         "_loop",
         "_receive",
         "_scope",
@@ -82,7 +83,7 @@ class Passage:
         self._extra: list[tuple[bytes, bytes]] = []
         self._connection: UpstreamConnection | None = None
         self._watcher: asyncio.TimerHandle | asyncio.Task[None] | None = None
-        self._started = self._is_over = self._is_gone = False
+        self._started = self._is_over = self._is_gone = self._is_written = False
         self.record: CallRecord | None = None
 
     async def run(self) -> None:
@@ -308,12 +309,16 @@ class Passage:
                 out = added.feed(data) if data else b""
                 if is_last:
                     out += added.end()
-            if out or is_last:
-                await send({"type": "http.response.body", "body": out, "more_body": not is_last})
+            if is_last:
+                if data and reader is not None:
+                    self._look(reader, data, connection)
+                self._write_down()
+                await send({"type": "http.response.body", "body": out, "more_body": False})
+                return
+            if out:
+                await send({"type": "http.response.body", "body": out, "more_body": True})
             if data and reader is not None:
                 self._look(reader, data, connection)
-            if is_last:
-                return
 
     def _note_answer(self, record: CallRecord, status: int, kinds: dict[bytes, bytes], streamed: bool) -> None:
         record.http_status = status
@@ -384,6 +389,7 @@ class Passage:
         if self.record is not None:
             headers.append((b"x-ralex-operation-id", self.record.operation_id.encode("ascii")))
         self._started = True
+        self._write_down()
         await self._send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -391,8 +397,13 @@ class Passage:
         self._is_over = True
         self._gateway.bodies.give_back(self._held)
         self._stop_watching()
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """Settle and record the call, once: before its last byte is passed on, so that no kill loses an answered call."""
         record = self.record
-        if record is not None:
+        if record is not None and not self._is_written:
+            self._is_written = True
             record.took_s = perf_counter() - record.began_at
             self._gateway.recorder.add(record, self._settled(record))
 

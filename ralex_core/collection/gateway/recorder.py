@@ -1,7 +1,7 @@
-"""Writes finished calls down, in batches, on a thread of its own. What the intake cannot take waits in a spool on disk.
+"""Writes finished calls down: into a spool on disk before their last byte is passed on, then, in batches, to the store.
 
-A call costs the path of its bytes one append to a queue. Operation ids are fixed before anything is sent, so what is
-offered twice is stored once.
+The spool's files outlive a killed process, and the next one offers what they hold. Operation ids are fixed before
+anything is written, so what is offered twice is stored once.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +20,7 @@ import orjson
 
 from ralex_core.collection.gateway.records import CallRecord, operation_of
 from ralex_core.collection.native import NDJSON, parse_operations
-from ralex_core.collection.spool import Spool
+from ralex_core.collection.spool import Segment, Spool
 from ralex_core.errors import RalexError
 from ralex_core.model.operation import Operation, Pricing
 from ralex_core.selfmetrics import SelfMetrics
@@ -30,13 +29,12 @@ from ralex_core.storage.telemetry import WriteResult
 logger = logging.getLogger(__name__)
 
 GATHER_S = 0.25
-"""Calls that end within this time are handed over together."""
+"""Calls that end within this time are handed to the store together."""
 BATCH = 500
 RETRY_S = 1.0
 RETRY_MAX_S = 30.0
-COMMIT_S = 30.0
-"""How long a commit of spooled operations is waited for before they are offered again later."""
-CLOSE_S = 10.0
+COMMIT_S = 10.0
+"""How long a commit is waited for before the operations are offered again later."""
 
 _NOT_SENT = frozenset(Pricing._fields) | {"door", "attributes"}
 _SENT = [(name, position) for position, name in enumerate(Operation._fields) if name not in _NOT_SENT]
@@ -55,7 +53,7 @@ class RecorderCounts:
     recorded: int
     """Committed, straight away or from the spool."""
     spooled: int
-    """That had to go to the spool."""
+    """That waited in the spool because the store did not take them at first."""
     in_spool: int
     waiting: int
     lost: int
@@ -69,14 +67,16 @@ class GatewayRecorder:
         self._metrics = metrics
         self._get_intake = get_intake
         self._spool = Spool(spool_dir, warn=lambda key, message: logger.warning("%s: %s", key, message))
-        self._queue: deque[tuple[CallRecord, Operation | None]] = deque()
+        self._made: dict[Segment, list[Operation]] = {}
+        """The operations of segments not offered yet. What waits longer is read from the spool again."""
         self._wanted = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._under_way: dict[Future[WriteResult], list[Operation]] = {}
         self._lock = threading.Lock()
-        self._draining = threading.Lock()
+        self._delivering = threading.Lock()
         self._recorded = self._spooled = self._lost = 0
+        self._at_first = 0
+        """Operations under way that are offered for the first time."""
         self._retry_s = RETRY_S
         self._retry_at = 0.0
 
@@ -85,38 +85,46 @@ class GatewayRecorder:
         self._thread.start()
 
     def add(self, record: CallRecord, operation: Operation | None = None) -> None:
-        """Take a finished call, with its operation where that is made already. Less than a microsecond; never waits."""
-        self._queue.append((record, operation))
+        """Write a finished call into the spool, with its operation where that is made already.
+
+        When this returns the operating system has the line: a kill of this process does not lose it. Never raises.
+        """
+        try:
+            operation = operation or operation_of(record)
+            line = line_of(operation)
+            with self._lock:
+                segment = self._spool.append(line, 1)
+                if self._retry_at == 0.0:
+                    self._made.setdefault(segment, []).append(operation)
+                else:
+                    self._spooled += 1
+            labels = (("upstream", record.target.name), ("status", operation.status))
+            self._metrics.add("gateway_calls_total", 1, labels)
+        except Exception:
+            logger.exception("A call of the gateway could not be written down")
+            with self._lock:
+                self._lost += 1
         if not self._wanted.is_set():
             self._wanted.set()
 
     def counts(self) -> RecorderCounts:
-        spool = self._spool.counts()
         with self._lock:
-            return RecorderCounts(
-                self._recorded, self._spooled, spool.operations, len(self._queue), self._lost + spool.dropped
-            )
+            spool = self._spool.counts()
+            waiting = sum(len(operations) for operations in self._made.values())
+            in_spool = max(0, spool.operations - waiting)
+            return RecorderCounts(self._recorded, self._spooled, in_spool, waiting, self._lost + spool.dropped)
 
     def flush(self) -> None:
-        """Hand over what was taken so far and wait until it is committed, or in the spool."""
-        self._drain()
-        for future in list(self._under_way):
-            _settled(future)
+        """Offer all that was taken so far; returns when it is committed, or the store did not take it."""
+        self._deliver()
 
     def close(self) -> None:
-        """Hand over what is left; what is not committed in time waits in the spool for the next process."""
+        """Hand over what is left; what is not committed waits in the spool for the next process."""
         self._closing.set()
         self._wanted.set()
         if self._thread is not None:
             self._thread.join()
-        self._drain()
-        deadline = time.monotonic() + CLOSE_S
-        for future in list(self._under_way):
-            _settled(future, max(0.0, deadline - time.monotonic()))
-        for operations in list(
-            self._under_way.values()
-        ):  # perhaps committed later: then the spool's copy changes nothing
-            self._keep(operations)
+        self._boundary(self._deliver)
         self._spool.close()
 
     # The thread
@@ -128,7 +136,6 @@ class GatewayRecorder:
             if self._wanted.is_set():
                 self._closing.wait(GATHER_S)
                 self._wanted.clear()
-                self._boundary(self._drain)
             if not self._closing.is_set() and time.monotonic() >= self._retry_at:
                 self._boundary(self._deliver)
 
@@ -142,79 +149,54 @@ class GatewayRecorder:
         except Exception:
             logger.exception("Recording calls of the gateway failed; it goes on with the next")
 
-    def _drain(self) -> None:
-        queue = self._queue
-        with self._draining:
-            while queue:
-                operations: list[Operation] = []
-                while queue and len(operations) < BATCH:
-                    self._write_down(*queue.popleft(), operations)
-                if operations:
-                    self._offer(operations)
-
-    def _write_down(self, record: CallRecord, made: Operation | None, operations: list[Operation]) -> None:
-        try:
-            operation = made or operation_of(record)
-            operations.append(operation)
-            labels = (("upstream", record.target.name), ("status", operation.status))
-            self._metrics.add("gateway_calls_total", 1, labels)
-        except Exception:
-            logger.exception("A call of the gateway could not be written down")
-            with self._lock:
-                self._lost += 1
-
-    def _offer(self, operations: list[Operation]) -> None:
-        try:
-            future = self._get_intake().submit(operations)
-        except RalexError:
-            self._keep(operations)
-            return
-        with self._lock:
-            self._under_way[future] = operations
-        future.add_done_callback(lambda done: self._committed(done, operations))
-
-    def _committed(self, future: Future[WriteResult], operations: list[Operation]) -> None:
-        failed = future.cancelled() or future.exception() is not None
-        if failed:
-            self._keep(operations)
-        with self._lock:
-            self._under_way.pop(future, None)
-            if not failed:
-                self._recorded += len(operations)
-
-    def _keep(self, operations: Sequence[Operation]) -> None:
-        """Into the spool, to be offered again."""
-        self._spool.append(b"".join(line_of(operation) for operation in operations), len(operations))
-        with self._lock:
-            self._spooled += len(operations)
-        self._later()
-        self._wanted.set()
-
-    def _later(self) -> None:
-        self._retry_at = time.monotonic() + self._retry_s
-        self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
-
     def _deliver(self) -> None:
-        """Offer what waits in the spool, oldest first, until something fails."""
-        while not self._closing.is_set() and (segment := self._spool.oldest()) is not None:
-            payload = self._spool.load(segment)
-            parsed = parse_operations(payload, NDJSON, time.time_ns() // 1000, "gateway")
-            if parsed.rejected:  # written by another version, or damaged: kept beside the spool with the reason
-                lines = payload.splitlines()
-                for index, reason in parsed.rejected:
-                    self._spool.reject([lines[index]] if index < len(lines) else [], reason)
-            if parsed.operations:
+        """Offer what waits in the spool, oldest first, until it is empty or something fails."""
+        with self._delivering:
+            while (taken := self._take()) is not None:
+                segment, operations = taken
                 try:
-                    self._get_intake().submit(parsed.operations).result(COMMIT_S)
-                except (RalexError, TimeoutError):
-                    self._spool.put_back()
+                    for start in range(0, len(operations), BATCH):
+                        self._get_intake().submit(operations[start : start + BATCH]).result(COMMIT_S)
+                except (RalexError, TimeoutError, CancelledError):
                     self._later()
                     return
-            self._spool.remove(segment)
-            self._retry_s = RETRY_S
+                self._spool.remove(segment)
+                with self._lock:
+                    self._retry_s, self._retry_at = RETRY_S, 0.0
+                    self._recorded += len(operations)
+
+    def _take(self) -> tuple[Segment, list[Operation]] | None:
+        """The oldest segment and what is in it."""
+        with self._lock:
+            segment = self._spool.oldest()
+            if segment is None:
+                return None
+            made = self._made.pop(segment, None)
+        if made is not None and len(made) == segment.operations:
+            self._at_first = len(made)
+            return segment, made
+        self._at_first = 0
+        return segment, self._read(segment)
+
+    def _read(self, segment: Segment) -> list[Operation]:
+        payload = self._spool.load(segment)
+        parsed = parse_operations(payload, NDJSON, time.time_ns() // 1000, "gateway")
+        if parsed.rejected:  # written by another version, or damaged: kept beside the spool with the reason
+            lines = payload.splitlines()
+            for index, reason in parsed.rejected:
+                self._spool.reject([lines[index]] if index < len(lines) else [], reason)
             with self._lock:
-                self._recorded += len(parsed.operations)
                 self._lost += len(parsed.rejected)
+        return parsed.operations
+
+    def _later(self) -> None:
+        """The store did not take what was offered: it, and what comes until it does, is read from the spool then."""
+        self._spool.put_back()
+        with self._lock:
+            self._spooled += self._at_first + sum(len(operations) for operations in self._made.values())
+            self._made.clear()
+            self._retry_at = time.monotonic() + self._retry_s
+            self._retry_s = min(self._retry_s * 2, RETRY_MAX_S)
 
 
 def line_of(operation: Operation) -> bytes:
@@ -232,10 +214,3 @@ def _text_of(value: object) -> str:
         return format(value, "f")
     raise TypeError(type(value).__name__)
 
-
-def _settled(future: Future[WriteResult], timeout_s: float = COMMIT_S) -> None:
-    """Wait for a commit, whatever comes of it."""
-    try:
-        future.exception(timeout_s)
-    except Exception:
-        return
