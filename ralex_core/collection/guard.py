@@ -1,11 +1,18 @@
-"""Keeps the SDK's own mistakes out of the host program: counted and logged, and raised under pytest only."""
+"""Keeps the SDK's own mistakes out of the host program: counted and logged, and raised under pytest only.
+
+What is wrong outside of it, with its settings or its disk, is said on stderr: once.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 
 LOGGER_NAME = "ralex_core.sdk"
+MAX_LINE = 1000
+"""Characters."""
 
 
 class Guard:
@@ -48,6 +55,17 @@ class Guard:
             # A program that set up no logging gets none from us on its terminal; `stats()` still tells.
             logger.addHandler(logging.NullHandler())
         logger.warning(message, *arguments, exc_info=trace)
+
+    def say(self, key: str, message: str) -> None:
+        """Write one line to stderr, once per key and process: what the program's operator has to put right."""
+        with self._lock:
+            if key in self._said:
+                return
+            self._said.add(key)
+        line = "".join(c if c.isprintable() else "?" for c in f"ralex-monitor: {message}")
+        with contextlib.suppress(Exception):  # a host may have closed it, or put anything in its place
+            sys.stderr.write(line[:MAX_LINE] + "\n")
+            sys.stderr.flush()
 
     def after_fork(self) -> None:
         """A thread of the parent may have held the lock."""

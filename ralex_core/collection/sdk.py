@@ -16,6 +16,9 @@ from ralex_core.collection.guard import guard
 from ralex_core.collection.recorder import FLUSH_INTERVAL_S, QUEUE_OPERATIONS, Recorder, Stats
 from ralex_core.collection.tracking import track
 
+MAX_QUEUE = 100_000_000
+MAX_FLUSH_INTERVAL_S = 3600.0
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -148,7 +151,8 @@ def configure(
     """Say where operations go and what is the same for all of them. Optional: the environment says the rest.
 
     Args:
-        endpoint: The monitor's address; `RALEX_MONITOR_ENDPOINT`, else http://127.0.0.1:8000.
+        endpoint: The monitor's address; `RALEX_MONITOR_ENDPOINT`, else where the server of `RALEX_MONITOR_HOME` says
+            in its `server.json` that it runs, else http://127.0.0.1:8000.
         token: Its bearer token; `RALEX_MONITOR_TOKEN`.
         service: And `project` … `workflow`: fields of every operation; `RALEX_MONITOR_SERVICE`, `_PROJECT`,
             `_CLIENT`, `_USER`, `_SESSION`.
@@ -162,6 +166,7 @@ def configure(
         raise_errors: True raises the SDK's own errors (misuse above all) into the caller, False never; the default
             raises under pytest only.
 
+    A value that is wrong is said on stderr, once, and repaired or replaced by the default; nothing is lost by it.
     What was recorded before goes where it was meant to go.
     """
     guard.raise_errors = raise_errors
@@ -175,19 +180,22 @@ def configure(
             "feature": feature,
             "workflow": workflow,
         }
+        from ralex_core.collection.sdk_settings import number_of, switch_of
+
         choice = Choice(endpoint, token, sink, spool_dir, spool_mb, names)
         before = active.default_recorder
         active.default_recorder = Recorder(
             choice.open,
-            queue_operations=queue_operations,
-            flush_interval_s=flush_interval_s,
-            error_messages=error_messages,
-            enabled=enabled,
+            queue_operations=int(
+                number_of(queue_operations, "queue_operations", QUEUE_OPERATIONS, least=1, most=MAX_QUEUE)
+            ),
+            flush_interval_s=number_of(
+                flush_interval_s, "flush_interval_s", FLUSH_INTERVAL_S, least=0.001, most=MAX_FLUSH_INTERVAL_S
+            ),
+            error_messages=switch_of(error_messages, "error_messages", default=False),
+            enabled=switch_of(enabled, "enabled", default=True),
         )
         before.close(timeout_s=0)
-        # Said here for who misspells it; a recorder with a bad address drops and counts.
-        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
-            raise ValueError(f"endpoint {endpoint!r} must look like http://127.0.0.1:8000")
     except Exception:
         guard.swallow("configure")
 

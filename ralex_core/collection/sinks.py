@@ -15,7 +15,7 @@ from ralex_core.collection.guard import guard
 from ralex_core.collection.spool import Segment, Spool
 
 if TYPE_CHECKING:
-    from ralex_core.collection.transport import Answer
+    from ralex_core.collection.transport import Answer, Transport
     from ralex_core.model.operation import Operation
 
 ORPHAN_SCAN_S = 30.0
@@ -178,7 +178,7 @@ class HttpSink:
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str | Callable[[], str | None],
         token: str | None = None,
         *,
         spool: Spool,
@@ -186,16 +186,39 @@ class HttpSink:
         retry_base_s: float = 0.25,
         retry_max_s: float = 5.0,
     ) -> None:
-        from ralex_core.collection.transport import Transport
-
-        self._transport = Transport(endpoint, token, timeout_s=timeout_s)
-        self._endpoint = endpoint
+        """`endpoint` may be found out: the sending thread asks for it before the first attempt and after each that
+        failed; it gives None while there is no address. The token is sent to a server found so on this machine only.
+        """
+        self._find = endpoint if callable(endpoint) else None
+        self._token = token
+        self._timeout_s = timeout_s
+        self._endpoint = ""
+        self._transport: Transport | None = None
+        if not callable(endpoint):
+            self._send_to(endpoint)
         self._spool = spool
         self._retry_base_s = retry_base_s
         self._retry_max_s = retry_max_s
         self._delivered = self._rejected = 0
         self._jitter = random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._reset()
+
+    def _send_to(self, endpoint: str) -> None:
+        from ralex_core.collection.sdk_settings import is_loopback
+        from ralex_core.collection.transport import Transport
+
+        token = self._token if self._find is None or is_loopback(endpoint) else None
+        transport = Transport(endpoint, token, timeout_s=self._timeout_s)
+        if self._transport is not None:
+            self._transport.close()
+        self._transport, self._endpoint = transport, endpoint
+
+    def _look_up(self) -> None:
+        """Find out where to send, when that is not known or the last attempt failed."""
+        if self._find is not None and (self._failures or self._transport is None):
+            endpoint = self._find()
+            if endpoint is not None and endpoint != self._endpoint:
+                self._send_to(endpoint)
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
@@ -207,7 +230,8 @@ class HttpSink:
         self._retry_now = False
 
     def after_fork(self) -> None:
-        self._transport.after_fork()
+        if self._transport is not None:
+            self._transport.after_fork()
         self._spool.after_fork()
         self._delivered = self._rejected = 0
         self._reset()
@@ -265,11 +289,16 @@ class HttpSink:
     def _deliver_here(self, deadline: float) -> None:
         """Without a thread: since 3.12 none can be started once the interpreter is about to end."""
         self._spool.adopt()
-        while (remaining := deadline - time.monotonic()) > 0:
+        self._look_up()
+        while self._transport is not None and (remaining := deadline - time.monotonic()) > 0:
             self._transport.limit_to(remaining)
             if not self._send_oldest():
                 break
-        self._transport.close()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def counts(self) -> SinkCounts:
         spool = self._spool.counts()
@@ -285,13 +314,14 @@ class HttpSink:
                 if time.monotonic() >= next_scan:
                     self._spool.adopt()
                     next_scan = time.monotonic() + ORPHAN_SCAN_S
+                self._look_up()
                 while not self._closing and self._send_oldest():
                     pass
             except Exception:
                 guard.note("sending")
                 self._failed("an error of the SDK", None)
             self._rest()
-        self._transport.close()
+        self._disconnect()
 
     def _rest(self) -> None:
         """Wait for work, the end of the back-off, or `close`; and wake now and then to look for orphaned segments."""
@@ -309,6 +339,10 @@ class HttpSink:
         segment = self._spool.oldest()
         if segment is None:
             return False
+        if self._transport is None:
+            self._spool.put_back()
+            self._failed("no address is known", None)
+            return False
         payload = self._spool.load(segment)
         if not payload:
             self._spool.drop(segment)
@@ -318,6 +352,8 @@ class HttpSink:
     def _act_on(self, answer: Answer, segment: Segment, payload: bytes) -> bool:
         if answer.meaning in ("later", "misdirected"):
             self._spool.put_back()
+            if answer.meaning == "misdirected":
+                self._say_misdirected(answer)
             self._failed(answer.message, answer.retry_after_s)
             return False
         self._failures = 0
@@ -341,6 +377,21 @@ class HttpSink:
             self._reject(tables.lines(payload), answer.message)
             self._spool.remove(segment)
         return True
+
+    def _say_misdirected(self, answer: Answer) -> None:
+        """What an operator can put right. What the other side says is not repeated: nobody knows who it is."""
+        if answer.status in (401, 403):
+            sends = "a token it does not take" if self._token else "no token"
+            wrong = f"it was sent {sends}: set RALEX_MONITOR_TOKEN to the one it was started with"
+            if self._token and self._find is not None:
+                wrong += ", and RALEX_MONITOR_ENDPOINT to its address if it is not on loopback"
+        else:
+            wrong = "that is no Ralex Monitor: set RALEX_MONITOR_ENDPOINT to the monitor's address"
+        guard.say(
+            f"misdirected {answer.status}",
+            f"{self._endpoint} answered {answer.status}; {wrong}. Operations wait in "
+            f"{self._spool.directory or 'memory'} and are sent when it takes them.",
+        )
 
     def _reject(self, lines: list[bytes], reason: str) -> None:
         self._rejected += len(lines)

@@ -83,13 +83,16 @@ class Spool:
         self,
         directory: Path | None,
         *,
+        others: tuple[Path, ...] = (),
         max_bytes: int = MAX_BYTES,
         memory_bytes: int = MEMORY_BYTES,
         segment_bytes: int = SEGMENT_BYTES,
         warn: Callable[[str, str], None] = _ignore_warning,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`others`: spools whose dead processes left segments for the same server. `adopt` takes them too."""
         self.directory = directory
+        self._others = others
         self._max_bytes = max_bytes
         self._memory_bytes = memory_bytes
         # At least four segments fit, so that dropping the oldest never drops everything.
@@ -300,9 +303,10 @@ class Spool:
             return 0
         with self._lock:
             adopted = 0
-            with contextlib.suppress(OSError):
-                for lock_path in sorted(self.directory.glob("*" + _LOCK_SUFFIX)):
-                    adopted += self._adopt_from(lock_path)
+            for directory in (self.directory, *self._others):
+                with contextlib.suppress(OSError):
+                    for lock_path in sorted(directory.glob("*" + _LOCK_SUFFIX)):
+                        adopted += self._adopt_from(lock_path)
             self._enforce_bounds()
             return adopted
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, cast
@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from ralex_core import __version__
+from ralex_core.collection.sdk_settings import OPERATIONS_PATH, is_loopback
 
-OPERATIONS_PATH = "/api/v1/operations"
 CONNECT_TIMEOUT_S = 5.0
 MAX_RETRY_AFTER_S = 300.0
-_LOOPBACK = ("localhost", "::1")
 _NOT_THIS_BATCH = (401, 402, 403, 404, 405, 407)
 """Answers that are about our address or token, whatever the batch: an operator can put them right."""
 
@@ -33,6 +32,8 @@ class Answer:
     retry_after_s: float | None = None
     stored: int | None = None
     """How many lines are stored now (new or before), when the server said so; only with `taken`."""
+    status: int | None = field(default=None, compare=False)
+    """Of a server that is `misdirected` to."""
     rejected: tuple[tuple[int, str], ...] = ()
     """Lines that were not taken, as (index in the batch, reason), perhaps not all of them; only with `taken`."""
 
@@ -51,7 +52,7 @@ class Transport:
         self._path = parts.path.rstrip("/") + OPERATIONS_PATH
         self._connect_timeout_s = min(CONNECT_TIMEOUT_S, timeout_s)
         self._timeout_s = timeout_s
-        self._compress = not (self._host in _LOOPBACK or self._host.startswith("127."))
+        self._compress = not is_loopback(endpoint)
         self._headers = {
             "Content-Type": "application/x-ndjson",
             "Accept": "application/json",
@@ -120,7 +121,7 @@ def interpret(status: int, content: bytes, retry_after: str | None, *, is_page: 
     if 200 <= status < 300 and not is_page:
         return Answer("taken", stored=_stored(body), rejected=_rejected(body))
     if status < 400 or status in _NOT_THIS_BATCH:
-        return Answer("misdirected", message)
+        return Answer("misdirected", message, status=status)
     if status in (408, 425, 429) or status >= 500:
         return Answer("later", message, retry_after_s=_seconds(retry_after))
     return Answer("too_large" if status == 413 else "refused", message)

@@ -55,6 +55,13 @@ class Host:
         assert (process.returncode, errors) == (0, "")
         return output
 
+    def run_with_a_line(self, script: str) -> tuple[str, str]:
+        """Run to the end; what it printed, and the one line on stderr."""
+        process = self.start(script)
+        output, errors = process.communicate(timeout=WITHIN_S)
+        assert (process.returncode, errors.count("\n")) == (0, 1), errors
+        return output, errors
+
     def spooled(self) -> list[str]:
         """Lines in the spool."""
         return [line for path in self.home.rglob("*-*/*.ndjson") for line in path.read_text().splitlines()]
@@ -234,7 +241,7 @@ def test_multiprocessing_workers_deliver_when_they_end(host: Host, method: str, 
 
 
 def test_a_full_disk_does_not_reach_the_program(host: Host) -> None:
-    output = host.run("""
+    output, said = host.run_with_a_line("""
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
@@ -244,12 +251,14 @@ def test_a_full_disk_does_not_reach_the_program(host: Host) -> None:
         print(stats().delivered, stats().dropped_spool)
     """)
     assert output.split() == ["500", "0"]
+    assert "takes no more" in said
     assert len(host.receiver.stored) == 500
 
 
 def test_a_home_that_cannot_be_written_does_not_reach_the_program(host: Host) -> None:
     (host.home / "spool").write_text("in the way")
-    host.run('record("x")')
+    _, said = host.run_with_a_line('record("x")')
+    assert "RALEX_MONITOR_HOME" in said
     assert host.receiver.names() == ["x"]
 
 

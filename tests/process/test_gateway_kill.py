@@ -52,7 +52,7 @@ class Callers:
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         with contextlib.suppress(OSError, http.client.HTTPException):
             while not self._stop.is_set():
-                connection.request("POST", "/gateway/openai/chat/completions", body, headers)
+                connection.request("POST", "/gateway/openai/v1/chat/completions", body, headers)
                 response = connection.getresponse()
                 response.read()
                 self.answered.append(response.headers["x-ralex-operation-id"])

@@ -400,7 +400,7 @@ class Passage:
         self._write_down()
 
     def _write_down(self) -> None:
-        """Settle and record the call, once: before its last byte is passed on, so that no kill loses an answered call."""
+        """Settle and record the call, once: before its last byte is passed on, so that no kill loses it."""
         record = self.record
         if record is not None and not self._is_written:
             self._is_written = True

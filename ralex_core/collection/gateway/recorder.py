@@ -213,4 +213,3 @@ def _text_of(value: object) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     raise TypeError(type(value).__name__)
-

@@ -421,30 +421,19 @@ def test_a_block_may_end_in_another_context_than_it_began_in(recorded: Recorded)
     assert recorded.one().name == "moved"
 
 
-def test_a_bad_address_raises_under_pytest() -> None:
-    with pytest.raises(ValueError, match="must look like"):
-        configure("localhost:8000")
-    configure(enabled=False)
-
-
-def test_outside_pytest_a_bad_address_drops_and_counts() -> None:
-    configure("localhost:8000", raise_errors=False)
-    record("x")
-    flush()
-    assert (stats().dropped_queue, stats().recorded) == (1, 0)
-    configure(enabled=False)
-
-
-def test_a_bad_address_in_the_environment_drops_and_counts(production: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operations_of_an_unusable_address_are_kept(
+    production: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("RALEX_MONITOR_ENDPOINT", "ftp://nowhere")
-    configure(raise_errors=False)
+    configure(raise_errors=False, spool_dir=tmp_path)
     for _ in range(3):
         record("x")
     flush()
     record("x")
-    assert stats().dropped_queue == 4
-    assert stats().recorded == 0
+    assert not flush()
+    assert (stats().dropped_queue, stats().recorded, stats().pending) == (0, 4, 4)
     configure(enabled=False)
+    assert sum(len(path.read_text().splitlines()) for path in tmp_path.rglob("*-*/*.ndjson")) == 4
 
 
 def test_switched_off_nothing_is_recorded_and_nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
