@@ -123,8 +123,8 @@ def switch_of(value: Any, setting: str, *, default: bool) -> bool:
 def directory_of(value: Any, setting: str, default: Path) -> Path:
     """A path; the default, said on stderr, for what is none."""
     try:
-        text: Any = os.fspath(value)
-        if not isinstance(text, str) or "\0" in text or not text.strip():
+        text = str(os.fspath(value)) if isinstance(value, str | os.PathLike) else ""
+        if "\0" in text or not text.strip():
             raise ValueError(value)
         return Path(text).expanduser()
     except (TypeError, ValueError, RuntimeError):
