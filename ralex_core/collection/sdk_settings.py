@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,7 +123,7 @@ def switch_of(value: Any, setting: str, *, default: bool) -> bool:
 def directory_of(value: Any, setting: str, default: Path) -> Path:
     """A path; the default, said on stderr, for what is none."""
     try:
-        text = str(os.fspath(value)) if isinstance(value, str | os.PathLike) else ""
+        text = value if isinstance(value, str) else str(value) if isinstance(value, PurePath) else ""
         if "\0" in text or not text.strip():
             raise ValueError(value)
         return Path(text).expanduser()
