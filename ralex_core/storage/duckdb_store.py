@@ -24,9 +24,12 @@ from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table, latest_revisions
 from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.recent_ids import RecentIds
+from ralex_core.storage.retention import Retention, RetentionState
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
 from ralex_core.storage.statements import over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
+from ralex_core.storage.trash import Trash
+from ralex_core.storage.write_ahead_log import Mended, mend, put_back
 
 _STORED_REVISIONS = """
     select operation_id, max(revision) from operations
@@ -70,7 +73,9 @@ class DuckDBStore:
         self._metrics = metrics
         self._clock = clock or SystemClock()
         self._minute_rollup_days = minute_rollup_days
-        self._retention_days = retention_days
+        self._trash = Trash(path.parent)
+        self.mended: Mended | None = None
+        """What was found wrong with the write-ahead log when the file was opened, and where the original is."""
         self._local = threading.local()
         self._generation = 0
         self._cursors: dict[int, duckdb.DuckDBPyConnection] = {}
@@ -83,7 +88,7 @@ class DuckDBStore:
             upgraded = self._prepare_schema()
             self._dirty = rollup.load_dirty(self._connection)
             self._minute_floor = rollup.minute_floor(self._connection, self._clock.now_us(), minute_rollup_days)
-            self._retention_floor = int(self._meta("retention_floor") or 0)
+            self._retention = Retention(self._connection, self._clock, self._trash, retention_days)
             self._recent: RecentIds | None = RecentIds(self._last_start())
             if upgraded:
                 self.refresh_rollups()
@@ -109,8 +114,11 @@ class DuckDBStore:
                 "pandas_analyze_sample": 1,
                 "threads": THREADS,
             }
+            self.mended = mend(self.path, self._trash, self._clock.now_us()) or self.mended
             return duckdb.connect(str(self.path), config=settings)
         except duckdb.Error as error:
+            if self.mended is not None:
+                put_back(self.mended, self.path)
             raise translated(error, self.path) from error
 
     def _prepare_schema(self) -> bool:
@@ -204,7 +212,7 @@ class DuckDBStore:
         if not operations:
             return WriteResult(0, 0, 0)
         batch = latest_revisions(operations)
-        expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention_floor)
+        expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention.floor_us)
         if expired:
             batch = [operation for operation in batch if operation.operation_id not in expired]
             if not batch:
@@ -338,24 +346,28 @@ class DuckDBStore:
         return count
 
     def apply_retention(self, now_us: int) -> int:
-        """Delete what the settings no longer keep. Hour and day rollups stay, so history keeps its totals."""
+        """Delete what the settings no longer keep. Hour and day rollups stay, so history keeps its totals.
+
+        `now_us` is a reading of the clock. What is deleted goes by `clock_readings`, and into `trash/` first.
+        """
         self.refresh_rollups()
-        deleted = 0
+        believed_us = self._retention.note(now_us)
+        with self._write_lock:
+            self._retention.keep_in_trash(self._connection, believed_us)
         with self._transaction() as connection:
-            floor = rollup.aligned(now_us - self._minute_rollup_days * DAY_US, "hour")
+            self._retention.lower_floor(connection, now_us)
+            if self._minute_floor > self._retention.latest_us(now_us):
+                floor = rollup.minutes_again(connection, self._dirty, now_us, self._minute_rollup_days)
+            else:
+                floor = rollup.aligned(believed_us - self._minute_rollup_days * DAY_US, "hour")
+                floor = max(floor, self._minute_floor)
             if floor > self._minute_floor:
                 rollup.forget_minutes(connection, floor)
-            resource_tables.apply_retention(connection, now_us)
-            if self._retention_days is not None:
-                horizon = rollup.aligned(now_us - self._retention_days * DAY_US, "day")
-                old = "delete from operations where started_at < $horizon returning 1"
-                deleted = len(connection.execute(old, {"horizon": horizon}).fetchall())
-                if horizon > self._retention_floor:
-                    connection.execute(
-                        "insert or replace into meta values ('retention_floor', $v)", {"v": str(horizon)}
-                    )
-                    self._retention_floor = horizon
-        self._minute_floor = max(self._minute_floor, floor)
+            resource_tables.thin(connection, believed_us)
+            deleted = self._retention.delete(connection, believed_us)
+        self._dirty.persisted()
+        self._minute_floor = floor
+        self._retention.committed(believed_us)
         return deleted
 
     # --- reading (any thread) ----------------------------------------------------------------------------------
@@ -378,7 +390,11 @@ class DuckDBStore:
     @property
     def retention_floor_us(self) -> int:
         """Operations that started before this were deleted by retention and are not taken in again."""
-        return self._retention_floor
+        return self._retention.floor_us
+
+    def retention_state(self) -> RetentionState:
+        """How far retention has come, and whether the clock is doubted."""
+        return self._retention.state()
 
     def query(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a read-only statement, as of the last commit.

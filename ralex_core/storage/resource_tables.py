@@ -6,7 +6,7 @@ rows and not 1.3 million, and no chart of a longer range shows more than minutes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import duckdb
@@ -47,19 +47,24 @@ def insert(connection: duckdb.DuckDBPyConnection, records: Sequence[ResourceReco
         connection.execute(f"insert into {table} select {typed}", batch)
 
 
-def apply_retention(connection: duckdb.DuckDBPyConnection, now_us: int) -> None:
-    """Make minutes of readings older than `SINGLE_READINGS_US`, and delete what is older than is kept; inside the
-    caller's transaction. Minutes that were made before are not touched again."""
+def expired(believed_us: int) -> Iterator[tuple[str, str]]:
+    """Tables, each with the condition of its rows that are no longer kept; whole days, so that they go once a day."""
+    for table in _IDENTITY:
+        yield table, f"sampled_at < {(believed_us - SAMPLES_KEPT_US) // DAY_US * DAY_US}"
+    yield "resource_states", f"changed_at < {(believed_us - STATES_KEPT_US) // DAY_US * DAY_US}"
+
+
+def thin(connection: duckdb.DuckDBPyConnection, believed_us: int) -> None:
+    """Make minutes of readings older than `SINGLE_READINGS_US`, inside the caller's transaction. Minutes that were made
+    before are not touched again."""
     found = connection.execute("select value from meta where key = 'resources_thinned_until'").fetchone()
     low = int(found[0]) if found else 0
-    high = (now_us - SINGLE_READINGS_US) // MINUTE_US * MINUTE_US
+    high = (believed_us - SINGLE_READINGS_US) // MINUTE_US * MINUTE_US
+    if high <= low:
+        return
     for table, identity in _IDENTITY.items():
-        if high > low:
-            _thin(connection, table, identity, low, high)
-        connection.execute(f"delete from {table} where sampled_at < $floor", {"floor": now_us - SAMPLES_KEPT_US})
-    connection.execute("delete from resource_states where changed_at < $floor", {"floor": now_us - STATES_KEPT_US})
-    if high > low:
-        connection.execute("insert or replace into meta values ('resources_thinned_until', $v)", {"v": str(high)})
+        _thin(connection, table, identity, low, high)
+    connection.execute("insert or replace into meta values ('resources_thinned_until', $v)", {"v": str(high)})
 
 
 def _thin(

@@ -94,6 +94,19 @@ def minute_floor(connection: duckdb.DuckDBPyConnection, now_us: int, keep_days: 
     return floor
 
 
+def minutes_again(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, now_us: int, keep_days: int) -> int:
+    """The floor was set by a clock that was ahead: bring it back inside the caller's transaction, and note the minutes
+    from there on as behind. Returns the floor."""
+    floor_us, minute = aligned(now_us - keep_days * DAY_US, "hour"), GRAINS_US["minute"]
+    rows = connection.execute(
+        f"select distinct started_at // {minute} * {minute} from operations where started_at >= $floor",
+        {"floor": floor_us},
+    ).fetchall()
+    mark_dirty(connection, dirty, (bucket for (bucket,) in rows), floor_us)
+    connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)})
+    return floor_us
+
+
 def mark_dirty(
     connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, times_us: Iterable[int], floor_us: int
 ) -> None:

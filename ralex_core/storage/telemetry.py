@@ -183,7 +183,10 @@ class Store(Protocol):
         ...
 
     def apply_retention(self, now_us: int) -> int:
-        """Delete what is older than the settings keep; returns deleted operations."""
+        """Delete what is older than the settings keep; returns deleted operations.
+
+        `now_us` is a reading of the clock; it is compared with earlier ones, and what is deleted is kept for a week.
+        """
         ...
 
     @property
