@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import cast
 
 from ralex_core.model.window import DAY_US
 
@@ -28,13 +29,13 @@ class ClockReadings:
 
     @classmethod
     def parse(cls, text: str | None, monotonic_s: float, *, seed_us: int) -> ClockReadings:
-        """From what `text` keeps; what is not a list of whole numbers counts as nothing."""
+        """From what `text` keeps; what is no whole number counts as nothing."""
         try:
-            found = json.loads(text or "[]")
+            found: object = json.loads(text or "[]")
         except ValueError:
-            found = []
-        whole = isinstance(found, list) and all(type(one) is int for one in found)  # pyright: ignore
-        return cls(found if whole else [], monotonic_s, seed_us=seed_us)
+            found = None
+        readings = [one for one in cast("list[object]", found) if type(one) is int] if isinstance(found, list) else []
+        return cls(readings, monotonic_s, seed_us=seed_us)
 
     def text(self) -> str:
         return json.dumps(self._readings)

@@ -114,11 +114,16 @@ class DuckDBStore:
                 "pandas_analyze_sample": 1,
                 "threads": THREADS,
             }
-            self.mended = mend(self.path, self._trash, self._clock.now_us()) or self.mended
-            return duckdb.connect(str(self.path), config=settings)
+            mended = mend(self.path, self._trash, self._clock.now_us())
+            try:
+                connection = duckdb.connect(str(self.path), config=settings)
+            except duckdb.Error:
+                if mended is not None:
+                    put_back(mended, self.path)
+                raise
+            self.mended = mended or self.mended
+            return connection
         except duckdb.Error as error:
-            if self.mended is not None:
-                put_back(self.mended, self.path)
             raise translated(error, self.path) from error
 
     def _prepare_schema(self) -> bool:

@@ -10,6 +10,7 @@ ends with an entry whose bytes are always the same, its checksum included. A log
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import shutil
@@ -65,6 +66,12 @@ class Mended:
 
 def log_path(database: Path) -> Path:
     return database.with_name(database.name + ".wal")
+
+
+def _logs(database: Path) -> list[Path]:
+    """The log, and what DuckDB wrote beside it during a checkpoint; those that are not empty."""
+    found = sorted(database.parent.glob(f"{glob.escape(database.name)}.wal*"))
+    return [file for file in found if file.is_file() and file.stat().st_size]
 
 
 def examine(log: Path) -> LogState | None:
@@ -159,16 +166,15 @@ def mend(database: Path, trash: Trash, now_us: int) -> Mended | None:
         StoreLocked: another process owns the database.
     """
     log = log_path(database)
-    try:
-        if not log.stat().st_size:
-            return None
-    except FileNotFoundError:
-        return None
-    if not database.exists():
+    logs = _logs(database)
+    if logs and not database.exists():
+        log = logs[0]
         raise StoreCorrupt(
             f"{database} is missing, but its write-ahead log {log} is there and may hold acknowledged operations. "
             "Put the database file back beside it. To start empty, move the log to another directory; do not delete it."
         )
+    if log not in logs:
+        return None
     state = examine(log)
     if state is None or (state.header_bytes and state.damaged_at is None):
         return None
@@ -217,8 +223,8 @@ def _cut(database: Path, log: Path, state: LogState, trash: Trash, now_us: int) 
     )
 
     def fill(directory: Path) -> None:
-        shutil.copyfile(database, directory / database.name)
-        shutil.copyfile(log, directory / log.name)
+        for file in (database, *_logs(database)):
+            shutil.copyfile(file, directory / file.name)
 
     kept = trash.put("damaged-log", note, fill, now_us=now_us, details={"commits_lost": state.commits_after})
     with log.open("r+b") as file:

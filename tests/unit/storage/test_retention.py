@@ -117,7 +117,9 @@ def test_a_floor_that_an_earlier_version_left_in_the_future_comes_back(opened: O
     assert (refused.inserted, refused.expired_ids) == (0, frozenset({"before"}))
     store.apply_retention(clock.now_us())
     assert store.write([make_operation("after", started_at=clock.now_us())]).inserted == 1
-    assert store.write([make_operation("old", started_at=NOW - 3 * DAY_US)]).expired == 1, "its hour has lost operations"
+    assert store.write([make_operation("old", started_at=NOW - 3 * DAY_US)]).expired == 1, (
+        "its hour has lost operations"
+    )
     store.refresh_rollups()
     minutes = store.query("select bucket from rollup_client_minute where bucket >= $low", {"low": NOW - 2 * DAY_US})
     assert (clock.now_us() // MINUTE_US * MINUTE_US,) in minutes
@@ -128,15 +130,13 @@ def test_a_floor_that_an_earlier_version_left_in_the_future_comes_back(opened: O
 
 
 def test_time_that_really_passes_is_believed_after_a_day_of_running_across_restarts(opened: Open) -> None:
-    store = with_history(opened)
-    moved = NOW + 25 * DAY_US
-    ran_s = 0.0
-    while ran_s < 23 * 3600:
-        clock = ManualClock(moved + round(ran_s * 1e6))
+    with_history(opened)
+    clock, store = ManualClock(NOW), opened(ManualClock(NOW))
+    for start in range(4):
+        clock = ManualClock(NOW + 25 * DAY_US + start * 7 * HOUR_US)
         store = opened(clock)
         clock.advance(5 * 3600 + 5)
-        ran_s += 5 * 3600 + 60
-        assert store.apply_retention(clock.now_us()) == 0 or ran_s >= 24 * 3600
+        assert store.apply_retention(clock.now_us()) == 0
     clock.advance(5 * 3600)
     store.apply_retention(clock.now_us())
     assert store.retention_state().doubt is None
