@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from ralex_core import __version__
-from ralex_core.cli import backup, books, budget, costs, doctor, imports, serve, simulate, status, top
+from ralex_core.cli import backup, books, budget, costs, doctor, imports, serve, simulate, status, top, trash
 from ralex_core.cli.output import say_error
 from ralex_core.errors import RalexError
 
@@ -66,6 +66,7 @@ app.command("doctor")(doctor.doctor)
 app.command("simulate")(simulate.simulate)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.add_typer(trash.commands, name="trash")
 
 
 def main() -> None:

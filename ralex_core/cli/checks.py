@@ -19,7 +19,10 @@ from ralex_core.clock import Clock
 from ralex_core.collection.accelerator import compiled
 from ralex_core.config import Settings
 from ralex_core.errors import RalexError, StoreLocked
+from ralex_core.storage.telemetry import RetentionState
+from ralex_core.storage.trash import Trash
 
+_RESTORE = "Restore a backup: ralex-monitor restore FILE --force"
 Verdict = Literal["ok", "warn", "fail"]
 
 RELEASED = date(2026, 11, 1)
@@ -47,8 +50,9 @@ def run_checks(settings: Settings, server: RunningServer | None, clock: Clock) -
         ("data directory", lambda: _home(settings.home)),
         ("disk", lambda: _disk(settings.home)),
         ("server", lambda: _server(settings, server)),
-        ("telemetry store", lambda: _telemetry(settings, server)),
+        ("telemetry store", lambda: _telemetry(settings, server, clock)),
         ("state store", lambda: _state(settings)),
+        ("trash", lambda: _trash(settings)),
         ("price list", lambda: _prices(settings, clock)),
         ("clock", lambda: _clock(settings, clock)),
         ("assistants' logs", _logs),
@@ -103,32 +107,79 @@ def _server(settings: Settings, server: RunningServer | None) -> Check:
     return Check("server", "ok", f"not running; port {settings.port} on {settings.host} is free")
 
 
-def _telemetry(settings: Settings, server: RunningServer | None) -> Check:
+def _telemetry(settings: Settings, server: RunningServer | None, clock: Clock) -> list[Check]:
     from ralex_core.storage.duckdb_store import DuckDBStore
     from ralex_core.storage.schema import SCHEMA_VERSION
 
     path = settings.telemetry_path
     if server is not None:
         count = server.get("/api/v1/status")["operations"]
-        return Check("telemetry store", "ok", f"{count:,} operations, held by the running server")
-    if not path.exists():
-        return Check("telemetry store", "ok", "none yet; made on first use")
+        held = Check("telemetry store", "ok", f"{count:,} operations, held by the running server")
+        return [held, *_retention_of(server)]
+    if not path.exists() and not list(path.parent.glob(f"{path.name}.wal*")):
+        return [Check("telemetry store", "ok", "none yet; made on first use")]
     try:
-        store = DuckDBStore(path)
+        store = DuckDBStore(path, clock=clock, retention_days=settings.retention_days)
     except StoreLocked as error:
         advice = "End that process, or use another RALEX_MONITOR_HOME."
-        return Check("telemetry store", "fail", str(error), advice)
+        return [Check("telemetry store", "fail", str(error), advice)]
     except RalexError as error:
-        return Check("telemetry store", "fail", str(error), "Restore a backup: ralex-monitor restore FILE --force")
+        return [Check("telemetry store", "fail", str(error), _RESTORE)]
     try:
         # Hashing whole rows reads every block, and DuckDB verifies the checksum of each block it reads.
         count = store.query("select count(*), bit_xor(hash(operations)) from operations")[0][0]
+        retention = _retention(settings, store.retention_state())
     except RalexError as error:
-        return Check("telemetry store", "fail", str(error), "Restore a backup: ralex-monitor restore FILE --force")
+        return [Check("telemetry store", "fail", str(error), _RESTORE)]
     finally:
         store.close()
     size = path.stat().st_size / 1e6
-    return Check("telemetry store", "ok", f"{count:,} operations, {size:,.1f} MB, schema {SCHEMA_VERSION}, readable")
+    found = f"{count:,} operations, {size:,.1f} MB, schema {SCHEMA_VERSION}, readable"
+    return [Check("telemetry store", "ok", found), retention]
+
+
+def _retention(settings: Settings, state: RetentionState) -> Check:
+    if state.doubt is not None:
+        return Check("retention", "warn", state.doubt)
+    if settings.retention_days is None:
+        kept = "operations are kept for ever" if not state.floor_us else "nothing is deleted"
+    else:
+        believed = _day(state.believed_us)
+        kept = f"{settings.retention_days} days, by what the clock said 24 hours of running ago ({believed})"
+    floor = f"; operations that started before {_day(state.floor_us)} are not taken" if state.floor_us else ""
+    return Check("retention", "ok", kept + floor)
+
+
+def _retention_of(server: RunningServer) -> list[Check]:
+    """What the running server says of its clock, and of operations that came too late to be kept."""
+    view = server.get("/api/v1/monitor")["data"]
+    found = {check["key"]: check for check in view["checks"]}
+    wrong = [found[key]["sentence"] for key in ("clock", "kept", "log") if found[key]["status"] != "ok"]
+    late = next(loss["count"] for loss in view["losses"] if loss["key"] == "operations_expired_total")
+    if late:
+        wrong.append(f"{late:,} operations were not stored since the start: older than what is kept.")
+    if wrong:
+        return [Check("retention", "warn", " ".join(wrong))]
+    return [Check("retention", "ok", "the clock is steady; nothing that came in was too old to be kept")]
+
+
+def _trash(settings: Settings) -> list[Check]:
+    """Nothing at all when nothing was removed lately."""
+    trash = Trash(settings.home)
+    removals = trash.removals()
+    if not removals:
+        return []
+    size = sum(one.bytes for one in removals) / 1e6
+    found = f"{len(removals)} removals of the last week, {size:,.1f} MB, in {trash.directory}"
+    damaged = [one.note for one in removals if one.kind == "damaged-log"]
+    if damaged:
+        advice = "Copy that directory elsewhere to keep it longer than a week."
+        return [Check("trash", "warn", f"{found}. {damaged[-1]}", advice)]
+    return [Check("trash", "ok", f"{found}; `ralex-monitor trash list` names them")]
+
+
+def _day(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).date().isoformat()
 
 
 def _state(settings: Settings) -> Check:

@@ -151,6 +151,8 @@ def _show(title: str, report: ImportReport) -> None:
         f"{title}: {report.read:,} lines read, {report.imported:,} operations imported, "
         f"{report.duplicates:,} already there"
     )
+    if report.expired:
+        out.print(f"{report.expired:,} operations were not stored: they are older than what is kept (retention_days)")
     if report.rejected:
         kept = ", ".join(report.quarantine_files)
         out.print(f"{report.rejected:,} lines were not understood; they are kept, with the reason, in {kept}")

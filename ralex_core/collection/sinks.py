@@ -138,13 +138,21 @@ class InProcessSink:
     def _settled(self, future: Any, operations: list[Operation]) -> None:
         error = future.exception()
         if error is None:
-            self._count_delivered(operations)
+            self._count_delivered(operations, getattr(future.result(), "expired", 0))
         else:
             self._offer_again(operations, error)
 
-    def _count_delivered(self, operations: list[Operation]) -> None:
+    def _count_delivered(self, operations: list[Operation], expired: int = 0) -> None:
+        if expired:
+            guard.warn(
+                "expired",
+                "The monitor did not store %d operations: they are older than what it keeps (retention_days). "
+                "Check the clock of this machine. Later ones are counted only.",
+                expired,
+            )
         with self._lock:
-            self._delivered += len(operations)
+            self._delivered += len(operations) - expired
+            self._rejected += expired
 
     def _offer_again(self, operations: list[Operation], error: BaseException) -> None:
         guard.warn("receive", "The monitor could not take operations (%s); they are kept and offered again.", error)

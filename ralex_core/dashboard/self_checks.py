@@ -42,6 +42,14 @@ class Levels:
     renamed_lately: int
     """Operations stored as `(other)`, because their name was one too many of its kind."""
     max_names: int
+    clock_doubt: str | None = None
+    """Why retention does not believe the clock."""
+    expired_lately: int = 0
+    """Operations not stored, because they are older than what is kept."""
+    kept_from: str | None = None
+    """Operations that started before this are not taken; None: all are."""
+    log_trouble: str | None = None
+    """What was found wrong with the store's write-ahead log at the start."""
 
 
 def self_checks(levels: Levels) -> list[SelfCheck]:
@@ -55,6 +63,9 @@ def self_checks(levels: Levels) -> list[SelfCheck]:
         _disk(levels),
         _memory(levels),
         _names(levels),
+        _clock(levels),
+        _kept(levels),
+        _log(levels),
     ]
 
 
@@ -155,3 +166,27 @@ def _names(levels: Levels) -> SelfCheck:
         f"their kind has more than {levels.max_names:,} names. Name them without ids in them, or raise max_names."
     )
     return SelfCheck("names", "Names", "warn", f"{count(levels.renamed_lately)} renamed", sentence)
+
+
+def _clock(levels: Levels) -> SelfCheck:
+    if levels.clock_doubt is not None:
+        return SelfCheck("clock", "Clock", "warn", "jumped", levels.clock_doubt)
+    return SelfCheck("clock", "Clock", "ok", "steady", "The clock agrees with what it said before.")
+
+
+def _kept(levels: Levels) -> SelfCheck:
+    since = f"since {levels.kept_from[:10]}" if levels.kept_from else "everything"
+    if levels.expired_lately:
+        sentence = (
+            f"{count(levels.expired_lately)} operations were not stored in the last quarter of an hour: they started "
+            f"before {levels.kept_from}, from when on operations are kept. Their senders were told. Check the senders' "
+            "clocks, or raise retention_days."
+        )
+        return SelfCheck("kept", "Kept", "warn", f"{count(levels.expired_lately)} too old", sentence)
+    return SelfCheck("kept", "Kept", "ok", since, "Nothing that came in was too old to be kept.")
+
+
+def _log(levels: Levels) -> SelfCheck:
+    if levels.log_trouble is not None:
+        return SelfCheck("log", "Write-ahead log", "warn", "was damaged", levels.log_trouble)
+    return SelfCheck("log", "Write-ahead log", "ok", "whole", "The store's write-ahead log was whole at the start.")

@@ -13,6 +13,7 @@ from ralex_core.config import Settings
 from ralex_core.dashboard.contexts.monitor import FileView, Loss
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.self_checks import Levels
+from ralex_core.render import to_iso
 from ralex_core.selfmetrics import Distribution, SelfMetrics, merged
 
 MAX_FILES = 10_000
@@ -24,6 +25,7 @@ LOSSES: tuple[tuple[str, str], ...] = (
     ("otlp_spans_rejected_total", "Spans the OTLP door rejected"),
     ("otlp_log_records_rejected_total", "Log records the OTLP door rejected"),
     ("otlp_data_points_rejected_total", "Data points the OTLP door rejected"),
+    ("operations_expired_total", "Operations older than what is kept (retention_days)"),
     ("otlp_refused_requests_total", "OTLP requests told to come again"),
     ("names_capped_total", "Operations stored under the name (other)"),
     ("commit_failures_total", "Batches that could not be stored"),
@@ -58,6 +60,7 @@ def levels(host: Host, watch: Growth, not_ready: str | None) -> Levels:
     free, total = disk_space(host)
     commits = recent(host.metrics, "commit_seconds")
     lag = recent(host.metrics, "live_lag_seconds")
+    state = host.own_store.retention_state()
     return Levels(
         not_ready=not_ready,
         waiting=host.writer.waiting,
@@ -73,6 +76,10 @@ def levels(host: Host, watch: Growth, not_ready: str | None) -> Levels:
         resident_bytes=resident_bytes(host),
         renamed_lately=int(watch.growth("names_capped_total")),
         max_names=host.settings.max_names,
+        clock_doubt=state.doubt,
+        expired_lately=int(watch.growth("operations_expired_total")),
+        kept_from=to_iso(state.floor_us) if state.floor_us else None,
+        log_trouble=host.own_store.log_trouble,
     )
 
 
@@ -107,6 +114,7 @@ def file_sizes(settings: Settings) -> list[FileView]:
         ("state", "State (cursors, settings, audit)", lambda: _sizes(state.parent.glob(state.name + "*"))),
         ("spool", "Spool of the SDK", lambda: _sizes(settings.spool_dir.rglob("*"))),
         ("quarantine", "Lines that could not be read", lambda: _sizes(settings.quarantine_dir.rglob("*"))),
+        ("trash", "Removed in the last week", lambda: _sizes((settings.home / "trash").rglob("*"))),
         ("demo", "Demo data", lambda: _sizes(settings.demo_dir.rglob("*"))),
     )
     return [FileView(key, title, read()) for key, title, read in found]

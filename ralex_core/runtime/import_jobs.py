@@ -124,7 +124,7 @@ class ImportJobs:
                 progress=show,
                 stop=self._stop,
             )
-            job.message = " ".join(job.report.failures) or None
+            job.message = " ".join([*job.report.failures, *_not_kept(job.report)]) or None
             job.progress_ratio = 1.0
             job.state = "done"
         except RalexError as error:
@@ -134,3 +134,9 @@ class ImportJobs:
             job.state, job.message = "failed", f"The import of {job.title} failed unexpectedly; the log says how."
         job.finished_us = self._clock.now_us()
         job.ended.set()
+
+
+def _not_kept(report: ImportReport) -> list[str]:
+    if not report.expired:
+        return []
+    return [f"{report.expired:,} operations were not stored: they are older than what is kept (retention_days)."]

@@ -29,6 +29,7 @@ from ralex_core.runtime.demo import TELEMETRY_FILE, Demo, discard
 from ralex_core.runtime.import_jobs import ImportJobs, Job
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.backup import BackupReport, backup
+from ralex_core.storage.clock_readings import STEP_US
 from ralex_core.storage.queries import is_empty, last_states
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.telemetry import ResourceRecord, ResourceSample, Store
@@ -37,8 +38,8 @@ from ralex_core.zone import zone_of
 
 logger = logging.getLogger(__name__)
 
-HOUSEKEEPING_S = 3600.0
-"""Between looks at what retention has to delete."""
+HOUSEKEEPING_S = STEP_US / 1e6
+"""Between looks at the clock and at what retention has to delete."""
 
 
 class Runtime:
@@ -266,7 +267,7 @@ class Runtime:
             try:
                 self.data.writer.run(lambda: self.data.store.apply_retention(self.clock.now_us())).result()
             except Exception:
-                logger.exception("Retention failed; it is tried again in an hour")
+                logger.exception("Retention failed; it is tried again in a quarter of an hour")
                 self.metrics.add("housekeeping_failures_total")
             if self._stopping.wait(HOUSEKEEPING_S):
                 return

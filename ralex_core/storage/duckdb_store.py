@@ -28,7 +28,7 @@ from ralex_core.storage.retention import Retention, RetentionState
 from ralex_core.storage.schema import SCHEMA_VERSION, ddl
 from ralex_core.storage.statements import over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
-from ralex_core.storage.trash import Trash
+from ralex_core.storage.trash import Removal, Trash
 from ralex_core.storage.write_ahead_log import Mended, mend, put_back
 
 _STORED_REVISIONS = """
@@ -74,8 +74,7 @@ class DuckDBStore:
         self._clock = clock or SystemClock()
         self._minute_rollup_days = minute_rollup_days
         self._trash = Trash(path.parent)
-        self.mended: Mended | None = None
-        """What was found wrong with the write-ahead log when the file was opened, and where the original is."""
+        self._mended: Mended | None = None
         self._local = threading.local()
         self._generation = 0
         self._cursors: dict[int, duckdb.DuckDBPyConnection] = {}
@@ -121,7 +120,7 @@ class DuckDBStore:
                 if mended is not None:
                     put_back(mended, self.path)
                 raise
-            self.mended = mended or self.mended
+            self._mended = mended or self._mended
             return connection
         except duckdb.Error as error:
             raise translated(error, self.path) from error
@@ -218,10 +217,12 @@ class DuckDBStore:
             return WriteResult(0, 0, 0)
         batch = latest_revisions(operations)
         expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention.floor_us)
+        late = 0
         if expired:
             batch = [operation for operation in batch if operation.operation_id not in expired]
+            late = sum(operation.operation_id in expired for operation in operations)
             if not batch:
-                return WriteResult(0, 0, len(operations) - len(expired), expired=len(expired), expired_ids=expired)
+                return WriteResult(0, 0, 0, expired=late, expired_ids=expired)
         ids, times = [operation.operation_id for operation in batch], [operation.started_at for operation in batch]
         fresh, replaced = batch, list[str]()
         try:
@@ -237,10 +238,10 @@ class DuckDBStore:
         return WriteResult(
             inserted=len(fresh) - len(replaced),
             replaced=len(replaced),
-            duplicates=len(operations) - len(fresh) - len(expired),
+            duplicates=len(operations) - len(fresh) - late,
             replaced_ids=frozenset(replaced),
             duplicate_ids=frozenset(identifier for identifier in ids if identifier not in kept),
-            expired=len(expired),
+            expired=late,
             expired_ids=expired,
         )
 
@@ -375,6 +376,23 @@ class DuckDBStore:
         self._retention.committed(believed_us)
         return deleted
 
+    def take_back(self, removals: Sequence[Removal]) -> int:
+        """Store again what retention removed, so far as it is not stored; returns how many operations.
+
+        Give all removals from the oldest wanted one on: there is one floor, and behind it every hour is whole.
+
+        Raises:
+            ConfigError: the settings do not keep it; nothing was changed.
+        """
+        with self._transaction() as connection:
+            times = self._retention.take_back(connection, removals)
+            rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+        self._dirty.persisted()
+        self._recent = None
+        self._retention.read_floor(self._connection)
+        self.refresh_rollups()
+        return len(times)
+
     # --- reading (any thread) ----------------------------------------------------------------------------------
 
     @property
@@ -396,6 +414,11 @@ class DuckDBStore:
     def retention_floor_us(self) -> int:
         """Operations that started before this were deleted by retention and are not taken in again."""
         return self._retention.floor_us
+
+    @property
+    def log_trouble(self) -> str | None:
+        """What was found wrong with the write-ahead log when the file was opened, and where the original is."""
+        return None if self._mended is None else self._mended.message
 
     def retention_state(self) -> RetentionState:
         """How far retention has come, and whether the clock is doubted."""

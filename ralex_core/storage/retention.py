@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
 from ralex_core.clock import Clock
+from ralex_core.errors import ConfigError
 from ralex_core.model.window import DAY_US
 from ralex_core.render import to_iso
 from ralex_core.storage import resource_tables, rollup
 from ralex_core.storage.clock_readings import ClockReadings
 from ralex_core.storage.schema import GRAINS_US
-from ralex_core.storage.trash import Trash
+from ralex_core.storage.telemetry import RetentionState
+from ralex_core.storage.trash import Removal, Trash
 
 logger = logging.getLogger(__name__)
 
 KIND = "retention"
 _READINGS = "clock_readings"
 _FLOOR = "retention_floor"
+_KEYS = {
+    "operations": "operation_id",
+    "resource_samples": "sampled_at",
+    "process_samples": "sampled_at, pid, started_at, name",
+    "gpu_samples": "sampled_at, gpu",
+    "resource_states": "changed_at, resource",
+}
+"""Columns that tell whether a row is stored already."""
+_TIMES = {table: keys.partition(",")[0] for table, keys in _KEYS.items()} | {"operations": "started_at"}
 _THINNED = "resources_thinned_until"
 _NEWEST = (
     "select max(newest) from (select max(started_at) as newest from operations "
     "union all select max(sampled_at) from resource_samples)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionState:
-    """How far retention has come."""
-
-    believed_us: int
-    """What it goes by; at most what the clock says."""
-    floor_us: int
-    """Operations that started before this are not taken; 0: there are none."""
-    doubt: str | None
-    """Why it is postponed; None when there is no reason to doubt the clock."""
 
 
 class Retention:
@@ -54,8 +52,12 @@ class Retention:
         (newest,) = connection.execute(_NEWEST).fetchall()[0]
         seed_us = now_us if newest is None else min(now_us, newest)
         self._readings = ClockReadings.parse(_meta(connection, _READINGS), clock.monotonic(), seed_us=seed_us)
-        self.floor_us = int(_meta(connection, _FLOOR) or 0)
+        self.floor_us = 0
+        self.read_floor(connection)
         self._doubt: str | None = None
+
+    def read_floor(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.floor_us = int(_meta(connection, _FLOOR) or 0)
 
     def state(self) -> RetentionState:
         now_us = self._clock.now_us()
@@ -132,6 +134,36 @@ class Retention:
         """What `delete` did is on disk."""
         self.floor_us = max(self.floor_us, self.horizon_us(believed_us) or 0)
         self._trash.purge(believed_us)
+
+    def take_back(self, connection: duckdb.DuckDBPyConnection, removals: Sequence[Removal]) -> list[int]:
+        """Store what removals hold and lower the floor, inside the caller's transaction; returns when its operations
+        started (UTC µs).
+
+        Raises:
+            ConfigError: the settings do not keep it.
+        """
+        times: list[int] = []
+        for removal in removals:
+            for file in sorted(removal.path.glob("*.parquet")):
+                table, name = file.stem, str(file).replace("'", "''")
+                (first,) = connection.execute(f"select min({_TIMES[table]}) from read_parquet('{name}')").fetchall()[0]
+                if table == "operations":
+                    self._refuse_what_is_not_kept(removal, first)
+                    _set_meta(connection, _FLOOR, str(min(self.floor_us, rollup.aligned(first, "day"))))
+                rows = connection.execute(
+                    f"insert into {table} by name select * from read_parquet('{name}') as removed anti join {table} "
+                    f"using ({_KEYS[table]}) returning {_TIMES[table]}"
+                ).fetchall()
+                times += [time for (time,) in rows if table == "operations"]
+        return times
+
+    def _refuse_what_is_not_kept(self, removal: Removal, first_us: int) -> None:
+        horizon_us = self.horizon_us(self._readings.believed_us(self._clock.now_us()))
+        if horizon_us is not None and first_us < horizon_us:
+            raise ConfigError(
+                f"{removal.name} holds operations from {to_iso(first_us)} on, and retention_days = {self._days} would "
+                "remove them again. Raise retention_days in config.toml first."
+            )
 
     def lower_floor(self, connection: duckdb.DuckDBPyConnection, now_us: int) -> None:
         """A floor in the future was set by a clock that was ahead: bring it back to where operations are missing.

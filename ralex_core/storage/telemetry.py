@@ -31,6 +31,18 @@ class WriteResult:
     expired_ids: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionState:
+    """How far retention has come."""
+
+    believed_us: int
+    """What it goes by; at most what the clock says."""
+    floor_us: int
+    """Operations that started before this are not taken; 0: there are none."""
+    doubt: str | None
+    """Why it is postponed; None when there is no reason to doubt the clock."""
+
+
 class ResourceSample(NamedTuple):
     """One reading of host or process resources. Unknown is None; rates are per second since the reading before."""
 
@@ -187,6 +199,15 @@ class Store(Protocol):
 
         `now_us` is a reading of the clock; it is compared with earlier ones, and what is deleted is kept for a week.
         """
+        ...
+
+    @property
+    def log_trouble(self) -> str | None:
+        """What was found wrong with the write-ahead log when the store was opened; None when nothing was."""
+        ...
+
+    def retention_state(self) -> RetentionState:
+        """How far retention has come, and whether the clock is doubted."""
         ...
 
     @property

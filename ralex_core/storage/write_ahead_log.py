@@ -58,7 +58,7 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A log was cut to what can be read; the files as they were are in `kept`."""
+    """A damaged log was cut to what can be read; the files as they were are in `kept`."""
 
     kept: Path
     message: str
@@ -158,7 +158,7 @@ def _murmur(rest: bytes) -> int:
 
 
 def mend(database: Path, trash: Trash, now_us: int) -> Mended | None:
-    """See to it that opening `database` loses nothing that can be read. None: there is nothing wrong with its log.
+    """See to it that opening `database` loses nothing that can be read. None: its log was left as it is.
 
     Raises:
         StoreCorrupt: the database file is missing, or nothing of the log can be read; nothing was changed.
@@ -180,11 +180,12 @@ def mend(database: Path, trash: Trash, now_us: int) -> Mended | None:
         return None
     _refuse_when_owned(database)
     if not state.commits_after and (state.header_bytes or state.size < _SMALL_BYTES):
-        return _keep_torn_end(log, state, trash, now_us)
+        _keep_torn_end(log, state, trash, now_us)
+        return None
     return _cut(database, log, state, trash, now_us)
 
 
-def _keep_torn_end(log: Path, state: LogState, trash: Trash, now_us: int) -> Mended:
+def _keep_torn_end(log: Path, state: LogState, trash: Trash, now_us: int) -> None:
     """A process was killed while it wrote, or the last transaction is damaged: keep its bytes."""
     torn = state.size - state.readable_bytes
     note = (
@@ -201,7 +202,6 @@ def _keep_torn_end(log: Path, state: LogState, trash: Trash, now_us: int) -> Men
     logger.warning("%s A copy is in %s.", note, kept)
     if not state.header_bytes:
         os.truncate(log, 0)  # DuckDB would go on writing behind bytes that it cannot read again
-    return Mended(kept, note)
 
 
 def _cut(database: Path, log: Path, state: LogState, trash: Trash, now_us: int) -> Mended:

@@ -302,6 +302,8 @@ class BatchWriter:
         self._metrics.add("operations_stored_total", result.inserted)
         self._metrics.add("operations_replaced_total", result.replaced)
         self._metrics.add("operations_duplicate_total", result.duplicates)
+        if result.expired:
+            self._metrics.add("operations_expired_total", result.expired)
         for submission, share in zip(submissions, _shares(submissions, result), strict=True):
             with contextlib.suppress(InvalidStateError):  # a caller that went away has cancelled its future
                 submission.future.set_result(share)
@@ -391,11 +393,13 @@ def _counted_shares(submissions: list[Submission], result: WriteResult) -> list[
         inserted: set[str] = set()
         replaced: set[str] = set()
         duplicates: set[str] = set()
-        expired = 0
+        expired: set[str] = set()
+        late = 0
         for operation in submission.operations:
             identifier = operation.operation_id
             if identifier in result.expired_ids:
-                expired += 1
+                expired.add(identifier)
+                late += 1
             elif identifier in result.duplicate_ids or identifier in seen:
                 duplicates.add(identifier)
             elif identifier in result.replaced_ids:
@@ -407,10 +411,11 @@ def _counted_shares(submissions: list[Submission], result: WriteResult) -> list[
             WriteResult(
                 inserted=len(inserted),
                 replaced=len(replaced),
-                duplicates=len(submission.operations) - len(inserted) - len(replaced) - expired,
+                duplicates=len(submission.operations) - len(inserted) - len(replaced) - late,
                 replaced_ids=frozenset(replaced),
                 duplicate_ids=frozenset(duplicates - inserted),
-                expired=expired,
+                expired=late,
+                expired_ids=frozenset(expired),
             )
         )
     return shares

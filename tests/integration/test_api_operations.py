@@ -53,7 +53,7 @@ def record(**changes: Any) -> dict[str, Any]:
 async def test_an_acknowledged_operation_is_stored_and_priced(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json=record())
     assert answer.status_code == 200
-    assert answer.json() == {"data": {"accepted": 1, "duplicates": 0, "rejected": []}}
+    assert answer.json() == {"data": {"accepted": 1, "duplicates": 0, "not_stored": 0, "rejected": []}}
     found = (await client.get(f"{URL}/a")).json()["data"]["operation"]
     assert found["cost_basis"] == "computed"
     assert Decimal(found["cost_usd"]) > 0
@@ -63,7 +63,7 @@ async def test_an_acknowledged_operation_is_stored_and_priced(client: httpx.Asyn
 async def test_sending_again_stores_nothing_twice(client: httpx.AsyncClient) -> None:
     await client.post(URL, json=[record()])
     answer = await client.post(URL, json=[record(), record(operation_id="b")])
-    assert answer.json()["data"] == {"accepted": 1, "duplicates": 1, "rejected": []}
+    assert answer.json()["data"] == {"accepted": 1, "duplicates": 1, "not_stored": 0, "rejected": []}
 
 
 async def test_ndjson_and_gzip_and_the_sdk_are_understood(client: httpx.AsyncClient) -> None:

@@ -57,7 +57,7 @@ class RecorderCounts:
     in_spool: int
     waiting: int
     lost: int
-    """Given up because the spool was full, or that could not be written down at all."""
+    """Given up because the spool was full, that could not be written down at all, or older than what is kept."""
 
 
 class GatewayRecorder:
@@ -156,7 +156,8 @@ class GatewayRecorder:
                 segment, operations = taken
                 try:
                     for start in range(0, len(operations), BATCH):
-                        self._get_intake().submit(operations[start : start + BATCH]).result(COMMIT_S)
+                        result = self._get_intake().submit(operations[start : start + BATCH]).result(COMMIT_S)
+                        self._say_expired(result.expired)
                 except (RalexError, TimeoutError, CancelledError):
                     self._later()
                     return
@@ -164,6 +165,18 @@ class GatewayRecorder:
                 with self._lock:
                     self._retry_s, self._retry_at = RETRY_S, 0.0
                     self._recorded += len(operations)
+
+    def _say_expired(self, count: int) -> None:
+        if not count:
+            return
+        logger.warning(
+            "%d calls of the gateway were not stored: they are older than what is kept (retention_days). "
+            "Check the clock of this machine.",
+            count,
+        )
+        with self._lock:
+            self._recorded -= count
+            self._lost += count
 
     def _take(self) -> tuple[Segment, list[Operation]] | None:
         """The oldest segment and what is in it."""

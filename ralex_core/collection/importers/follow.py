@@ -116,6 +116,12 @@ class Follower:
             report = self._follow(importer, now, scan)
             if report is not None:
                 reports.append(report)
+                if report.expired:
+                    logger.warning(
+                        "%d operations of %s were not stored: they are older than what is kept (retention_days)",
+                        report.expired,
+                        importer.title,
+                    )
             if self._stop.is_set():
                 break
         return reports

@@ -52,10 +52,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`accepted` were stored by this request; `duplicates` were stored already, and changed nothing."""
+    """`accepted` were stored by this request; `duplicates` were stored already, and changed nothing.
+
+    `not_stored` counts the others; `rejected` names the first hundred of them, each with the reason.
+    """
 
     accepted: int
     duplicates: int
+    not_stored: int
     rejected: list[Rejected]
 
 
@@ -166,7 +170,7 @@ def _taken(parsed: Parsed, result: WriteResult) -> Taken:
             for place, operation in zip(places, parsed.operations, strict=False)
             if operation.operation_id in result.expired_ids
         ]
-    return Taken(result.inserted + result.replaced, result.duplicates, rejected[:REASONS_TOLD])
+    return Taken(result.inserted + result.replaced, result.duplicates, len(rejected), rejected[:REASONS_TOLD])
 
 
 def request_body() -> dict[str, Any]:
