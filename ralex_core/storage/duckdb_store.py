@@ -361,14 +361,16 @@ class DuckDBStore:
         with self._write_lock:
             self._retention.keep_in_trash(self._connection, believed_us)
         with self._transaction() as connection:
-            self._retention.lower_floor(connection, now_us)
-            if self._minute_floor > self._retention.latest_us(now_us):
-                floor = rollup.minutes_again(connection, self._dirty, now_us, self._minute_rollup_days)
-            else:
-                floor = rollup.aligned(believed_us - self._minute_rollup_days * DAY_US, "hour")
-                floor = max(floor, self._minute_floor)
-            if floor > self._minute_floor:
+            self._retention.correct_marks(connection, now_us)
+            floor = rollup.aligned(believed_us - self._minute_rollup_days * DAY_US, "hour")
+            if self._minute_floor > now_us:
+                floor = rollup.lower_minute_floor(
+                    connection, self._dirty, self._minute_floor, now_us, self._minute_rollup_days
+                )
+            elif floor > self._minute_floor:
                 rollup.forget_minutes(connection, floor)
+            else:
+                floor = self._minute_floor
             resource_tables.thin(connection, believed_us)
             deleted = self._retention.delete(connection, believed_us)
         self._dirty.persisted()

@@ -54,6 +54,7 @@ class Retention:
         self._readings = ClockReadings.parse(_meta(connection, _READINGS), clock.monotonic(), seed_us=seed_us)
         self.floor_us = 0
         self.read_floor(connection)
+        self.correct_marks(connection, now_us)
         self._doubt: str | None = None
 
     def read_floor(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -71,9 +72,6 @@ class Retention:
             logger.warning("%s", doubt)
         self._doubt = doubt
         return self._readings.believed_us(now_us)
-
-    def latest_us(self, now_us: int) -> int:
-        return self._readings.latest_us(now_us)
 
     def horizon_us(self, believed_us: int) -> int | None:
         """Operations that started before this are no longer kept; None: all are."""
@@ -93,7 +91,11 @@ class Retention:
         if not found:
             return
         where_of = dict(self._expired(believed_us))
-        details = {"rows": found, "where": {table: where_of[table] for table in found}}
+        details = {
+            "rows": found,
+            "where": {table: where_of[table] for table in found},
+            "horizon_us": self.horizon_us(believed_us),
+        }
         last = next((one for one in reversed(self._trash.removals()) if one.kind == KIND), None)
         if last is not None and last.details == details:
             return  # written before, and then the deletion failed
@@ -142,19 +144,20 @@ class Retention:
         Raises:
             ConfigError: the settings do not keep it.
         """
-        times: list[int] = []
+        times, floor_us = list[int](), self.floor_us
         for removal in removals:
             for file in sorted(removal.path.glob("*.parquet")):
                 table, name = file.stem, str(file).replace("'", "''")
                 (first,) = connection.execute(f"select min({_TIMES[table]}) from read_parquet('{name}')").fetchall()[0]
                 if table == "operations":
                     self._refuse_what_is_not_kept(removal, first)
-                    _set_meta(connection, _FLOOR, str(min(self.floor_us, rollup.aligned(first, "day"))))
+                    floor_us = min(floor_us, rollup.aligned(first, "day"))
                 rows = connection.execute(
                     f"insert into {table} by name select * from read_parquet('{name}') as removed anti join {table} "
                     f"using ({_KEYS[table]}) returning {_TIMES[table]}"
                 ).fetchall()
                 times += [time for (time,) in rows if table == "operations"]
+        _set_meta(connection, _FLOOR, str(floor_us))
         return times
 
     def _refuse_what_is_not_kept(self, removal: Removal, first_us: int) -> None:
@@ -165,28 +168,29 @@ class Retention:
                 "remove them again. Raise retention_days in config.toml first."
             )
 
-    def lower_floor(self, connection: duckdb.DuckDBPyConnection, now_us: int) -> None:
-        """A floor in the future was set by a clock that was ahead: bring it back to where operations are missing.
+    def correct_marks(self, connection: duckdb.DuckDBPyConnection, now_us: int) -> None:
+        """A mark in the future was set by a clock that was ahead: bring it back to where it still does its work.
 
-        That is the end of the last hour that has totals: what is sent for an hour before it cannot be stored without
-        spoiling the totals of operations that are gone.
+        The floor protects hours that have totals and no operations any more, so it may always be lowered to the end of
+        the last hour before it that has totals, whether it is the clock of then or of now that is wrong.
         """
-        latest_us = self.latest_us(now_us)
-        if self.floor_us > latest_us:
+        if self.floor_us > now_us:
             (last,) = connection.execute(
-                "select max(bucket) from rollup_client_hour where bucket <= $now", {"now": now_us}
+                "select max(bucket) from rollup_client_hour where bucket < $floor", {"floor": self.floor_us}
             ).fetchall()[0]
-            floor_us = 0 if last is None else min(last + GRAINS_US["hour"], now_us)
-            _set_meta(connection, _FLOOR, str(floor_us))
-            logger.warning(
-                "Retention's floor was in the future (%s), set by a clock that was ahead; it is now %s.",
-                to_iso(self.floor_us),
-                to_iso(floor_us),
-            )
-            self.floor_us = floor_us
-        thinned = int(_meta(connection, _THINNED) or 0)
-        if thinned > latest_us:
-            _set_meta(connection, _THINNED, str(latest_us - resource_tables.SINGLE_READINGS_US))
+            floor_us = 0 if last is None else min(last + GRAINS_US["hour"], self.floor_us)
+            if floor_us < self.floor_us:
+                _set_meta(connection, _FLOOR, str(floor_us))
+                logger.warning(
+                    "Operations before %s were refused, which is in the future: a clock was ahead. "
+                    "From now on only those before %s are.",
+                    to_iso(self.floor_us),
+                    to_iso(floor_us),
+                )
+                self.floor_us = floor_us
+        thinned_us = int(_meta(connection, _THINNED) or 0)
+        if thinned_us > now_us:
+            _set_meta(connection, _THINNED, str(now_us - resource_tables.SINGLE_READINGS_US))
 
 
 def _meta(connection: duckdb.DuckDBPyConnection, key: str) -> str | None:

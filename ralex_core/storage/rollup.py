@@ -94,17 +94,24 @@ def minute_floor(connection: duckdb.DuckDBPyConnection, now_us: int, keep_days: 
     return floor
 
 
-def minutes_again(connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, now_us: int, keep_days: int) -> int:
+def lower_minute_floor(
+    connection: duckdb.DuckDBPyConnection, dirty: DirtyBuckets, floor_us: int, now_us: int, keep_days: int
+) -> int:
     """The floor was set by a clock that was ahead: bring it back inside the caller's transaction, and note the minutes
-    from there on as behind. Returns the floor."""
-    floor_us, minute = aligned(now_us - keep_days * DAY_US, "hour"), GRAINS_US["minute"]
+    from there on as behind. Returns the new floor, which is near `now_us` or what is stored, whichever is later."""
+    minute = GRAINS_US["minute"]
+    (newest,) = connection.execute(
+        "select max(started_at) from operations where started_at < $floor", {"floor": floor_us}
+    ).fetchall()[0]
+    lower_us = aligned(min(max(now_us, newest or 0), floor_us) - keep_days * DAY_US, "hour")
     rows = connection.execute(
-        f"select distinct started_at // {minute} * {minute} from operations where started_at >= $floor",
-        {"floor": floor_us},
+        f"select distinct started_at // {minute} * {minute} from operations "
+        "where started_at >= $low and started_at < $floor",
+        {"low": lower_us, "floor": floor_us},
     ).fetchall()
-    mark_dirty(connection, dirty, (bucket for (bucket,) in rows), floor_us)
-    connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(floor_us)})
-    return floor_us
+    mark_dirty(connection, dirty, (bucket for (bucket,) in rows), lower_us)
+    connection.execute("insert or replace into meta values ('minute_floor', $floor)", {"floor": str(lower_us)})
+    return lower_us
 
 
 def mark_dirty(

@@ -10,7 +10,7 @@ from ralex_core.config import Settings
 from ralex_core.errors import ConfigError
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.retention import KIND
-from ralex_core.storage.trash import Trash
+from ralex_core.storage.trash import Removal, Trash
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def take_back(settings: Settings, name: str, clock: Clock | None = None) -> Take
             f"{found[name].path} holds copies of damaged files, which cannot be stored again. "
             "Copy the directory elsewhere to keep it longer than a week."
         )
-    wanted = [one for one in found.values() if one.kind == KIND and one.name >= name]
+    first_us = _horizon_us(found[name])
+    wanted = [one for one in found.values() if one.kind == KIND and _horizon_us(one) >= first_us]
     store = DuckDBStore(
         settings.telemetry_path,
         clock=clock or SystemClock(),
@@ -52,3 +53,8 @@ def take_back(settings: Settings, name: str, clock: Clock | None = None) -> Take
     for one in wanted:
         shutil.rmtree(one.path, ignore_errors=True)
     return TakenBack([one.name for one in wanted], operations)
+
+
+def _horizon_us(removal: Removal) -> int:
+    """Operations that started before this were removed; 0: none were."""
+    return int(removal.details.get("horizon_us") or 0)

@@ -56,6 +56,14 @@ def test_what_was_never_measured_is_not_wrong() -> None:
         ({"disk_free_bytes": 900_000_000, "disk_total_bytes": 2_000_000_000}, "disk", "warn", "900 MB"),
         ({"disk_free_bytes": 100_000_000}, "disk", "bad", "free some room"),
         ({"resident_bytes": 1_600_000_000}, "memory", "warn", "1.60 GB"),
+        ({"clock_doubt": "The clock went ahead by 400 days."}, "clock", "warn", "ahead by 400 days"),
+        (
+            {"expired_lately": 12, "kept_from": "2026-01-01T00:00:00.000000Z"},
+            "kept",
+            "warn",
+            "12 operations were not stored in the last quarter of an hour: they started before 2026-01-01",
+        ),
+        ({"log_trouble": "The write-ahead log is damaged at byte 9."}, "log", "warn", "damaged at byte 9"),
         ({"renamed_lately": 8000}, "names", "warn", "their kind has more than 2,000 names"),
     ],
 )
