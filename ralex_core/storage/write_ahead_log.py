@@ -22,7 +22,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from ralex_core.errors import StoreCorrupt, StoreFull, StoreLocked
+from ralex_core.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from ralex_core.storage.trash import Trash
 
 logger = logging.getLogger(__name__)
@@ -164,7 +164,18 @@ def mend(database: Path, trash: Trash, now_us: int) -> Mended | None:
         StoreCorrupt: the database file is missing, or nothing of the log can be read; nothing was changed.
         StoreFull: there is no room for a copy of both files; nothing was changed.
         StoreLocked: another process owns the database.
+        StoreError: the log cannot be read or written, for want of permission.
     """
+    try:
+        return _mend(database, trash, now_us)
+    except OSError as error:
+        raise StoreError(
+            f"The write-ahead log {log_path(database)} cannot be seen to: {error.strerror or error} "
+            f"({error.filename or 'the disk'}). It was not changed."
+        ) from error
+
+
+def _mend(database: Path, trash: Trash, now_us: int) -> Mended | None:
     log = log_path(database)
     logs = _logs(database)
     if logs and not database.exists():
@@ -198,17 +209,17 @@ def _keep_torn_end(log: Path, state: LogState, trash: Trash, now_us: int) -> Non
             source.seek(state.readable_bytes)
             shutil.copyfileobj(source, target)
 
-    kept = trash.put("torn-log", note, fill, now_us=now_us, at_most=TORN_LOGS_KEPT)
-    logger.warning("%s A copy is in %s.", note, kept)
+    try:
+        kept = trash.put("torn-log", note, fill, now_us=now_us, at_most=TORN_LOGS_KEPT)
+        logger.warning("%s A copy is in %s.", note, kept)
+    except StoreFull:  # a disk that was full is why a write was torn: it must not keep the store closed
+        logger.warning("%s There is no room to keep a copy of them.", note)
     if not state.header_bytes:
         os.truncate(log, 0)  # DuckDB would go on writing behind bytes that it cannot read again
 
 
 def _cut(database: Path, log: Path, state: LogState, trash: Trash, now_us: int) -> Mended:
     """Set copies of both files aside, then cut the log behind the last commit before the damage."""
-    header = b""
-    if not state.header_bytes:
-        header, state = _with_new_header(database, log, state)
     needed = database.stat().st_size + state.size + _SPARE_BYTES
     free = shutil.disk_usage(database.parent).free
     if free < needed:
@@ -216,6 +227,9 @@ def _cut(database: Path, log: Path, state: LogState, trash: Trash, now_us: int) 
             f"The write-ahead log {log} is damaged, and to read what it holds {needed / 1e6:,.0f} MB are needed for a "
             f"copy of it and of {database}; {free / 1e6:,.0f} MB are free. Free some room. Nothing was changed."
         )
+    header = b""
+    if not state.header_bytes:
+        header, state = _with_new_header(database, log, state)
     lost = f"{state.commits_after:,} transactions after the damage could not be read" if state.commits_after else ""
     note = (
         f"The write-ahead log {log} is damaged at byte {0 if header else state.damaged_at:,}. "

@@ -13,8 +13,10 @@ import pytest
 from ralex_core.cli.checks import newest_price_change, run_checks
 from ralex_core.clock import ManualClock
 from ralex_core.config import load_settings
+from ralex_core.model.window import DAY_US
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.command_line import CommandLine, aider_log
+from tests.support.operations import T0, make_operation
 
 
 def findings(command: CommandLine) -> dict[str, dict[str, Any]]:
@@ -114,3 +116,30 @@ def test_a_store_of_this_process_counts_as_open(command: CommandLine) -> None:
     store = DuckDBStore(command.home / "telemetry.duckdb")
     store.close()
     assert findings(command)["telemetry store"]["verdict"] == "ok"
+
+
+def test_a_clock_that_jumped_is_told_and_what_was_removed(command: CommandLine) -> None:
+    command.home.mkdir()
+    (command.home / "config.toml").write_text("retention_days = 30\n")
+    clock = ManualClock(T0)
+    store = DuckDBStore(command.home / "telemetry.duckdb", clock=clock, retention_days=30)
+    store.write([make_operation("old", started_at=T0 - 90 * DAY_US), make_operation("new", started_at=T0)])
+    assert store.apply_retention(clock.now_us()) == 1
+    store.close()
+    checks = {check.name: check for check in run_checks(load_settings(), None, clock)}
+    assert checks["retention"].verdict == "ok"
+    assert "operations that started before 2025-12-02 are not taken" in checks["retention"].found
+    assert "1 removals of the last week" in checks["trash"].found
+    ahead = ManualClock(T0 + 400 * DAY_US)
+    checks = {check.name: check for check in run_checks(load_settings(), None, ahead)}
+    assert checks["retention"].verdict == "warn"
+    assert "ahead by 400 days" in checks["retention"].found
+
+
+def test_a_log_without_its_database_is_told(command: CommandLine) -> None:
+    command.home.mkdir()
+    (command.home / "telemetry.duckdb.wal").write_bytes(b"x" * 5000)
+    found = findings(command)["telemetry store"]
+    assert found["verdict"] == "fail"
+    assert "is missing, but its write-ahead log" in found["found"]
+    assert (command.home / "telemetry.duckdb.wal").stat().st_size == 5000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ralex_core.clock import ManualClock
-from ralex_core.errors import StoreCorrupt, StoreLocked
+from ralex_core.errors import StoreCorrupt, StoreError, StoreFull, StoreLocked
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.trash import Trash
 from ralex_core.storage.write_ahead_log import COMMIT, examine
@@ -214,3 +214,29 @@ def test_damage_anywhere_keeps_whole_batches_or_leaves_both_files(home: Path, pl
     else:
         assert (found - 1) % EACH == 0
         assert found == 1 + BATCHES * EACH or Trash(home).removals()
+
+
+def test_a_torn_end_that_cannot_be_kept_does_not_keep_the_store_closed(home: Path) -> None:
+    """A full disk is what tears a write."""
+    log = home / "t.duckdb.wal"
+    os.truncate(log, commits(log)[-1] - 30)
+    (home / "trash").write_text("no room for a directory")
+    assert stored(home) == 1 + (BATCHES - 1) * EACH
+
+
+def test_damage_that_cannot_be_set_aside_changes_nothing(home: Path) -> None:
+    log = home / "t.duckdb.wal"
+    flip(log, commits(log)[-4] - 100)
+    (home / "trash").write_text("no room for a directory")
+    original, database = log.read_bytes(), (home / "t.duckdb").read_bytes()
+    with pytest.raises(StoreFull, match="could not be written"):
+        stored(home)
+    assert (log.read_bytes(), (home / "t.duckdb").read_bytes()) == (original, database)
+
+
+def test_a_log_that_is_no_file_is_named(home: Path) -> None:
+    log = home / "t.duckdb.wal"
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(StoreError, match=str(log)):
+        stored(home)
