@@ -141,7 +141,7 @@ def delete(
     json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Delete a budget. It can be brought back for 30 days."""
+    """Delete a budget. The last 100 deleted ones can be brought back."""
     del home
     with open_desk() as desk:
         one = _found(desk, name)

@@ -14,14 +14,14 @@ from ralex_core.budgeting.budget import Budget, checked
 from ralex_core.clock import Clock
 from ralex_core.errors import InvalidBudget
 from ralex_core.model.money import decimal_text
-from ralex_core.model.window import DAY_US
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.state_tables import audit
 from ralex_core.storage.state_tables import budgets as table
 
 MAX_BUDGETS = 200
-KEPT_DELETED_US = 30 * DAY_US
-"""How long a deleted budget can be brought back."""
+KEPT_DELETED = 100
+"""Deleted budgets that can be brought back, the latest. A number and not an age, which a clock that is ahead would make
+of all of them."""
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Budget))
 _MONEY = ("soft_usd", "hard_usd")
@@ -81,14 +81,17 @@ class StoredBudgets:
         return budget
 
     def delete(self, budget_id: str) -> Budget | None:
-        """Delete a budget; None when there is none. It can be brought back for `KEPT_DELETED_US`."""
+        """Delete a budget; None when there is none. The last `KEPT_DELETED` can be brought back."""
         now = self._clock.now_us()
         with self._state.writing() as connection:
             found = next((budget for budget in _current(connection) if budget.id == budget_id), None)
-            connection.execute(sa.delete(table).where(table.c.deleted_at < now - KEPT_DELETED_US))
             if found is None:
                 return None
             connection.execute(sa.update(table).where(table.c.id == budget_id).values(deleted_at=now))
+            deleted = sa.select(table.c.id).where(table.c.deleted_at.is_not(None), table.c.id != budget_id)
+            latest = deleted.order_by(table.c.deleted_at.desc(), table.c.id).limit(KEPT_DELETED - 1)
+            gone = table.c.id.not_in(latest), table.c.id != budget_id
+            connection.execute(sa.delete(table).where(table.c.deleted_at.is_not(None), *gone))
             self._note(connection, "delete_budget", found)
         return found
 

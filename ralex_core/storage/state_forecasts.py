@@ -10,12 +10,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from ralex_core.model.money import decimal_text
-from ralex_core.model.window import DAY_US
 from ralex_core.storage.state import StateStore
 from ralex_core.storage.state_tables import spend_forecasts as table
 
-KEPT_US = 400 * DAY_US
-"""How long forecasts are kept after their period."""
+KEPT = 1600
+"""Forecasts of each horizon, the latest: four a day for 400 days. A number and not an age, which a clock that is ahead
+would make of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,10 @@ class StoredForecasts:
         with self._state.writing() as connection:
             done = connection.execute(insert(table).values(**row).on_conflict_do_nothing())
             if done.rowcount:
-                connection.execute(sa.delete(table).where(table.c.period_end < made.made_at - KEPT_US))
+                of_horizon = sa.select(table.c.period_start, table.c.quarter).where(table.c.horizon == made.horizon)
+                latest = of_horizon.order_by(table.c.period_start.desc(), table.c.quarter.desc()).limit(KEPT)
+                key = sa.tuple_(table.c.period_start, table.c.quarter)
+                connection.execute(sa.delete(table).where(table.c.horizon == made.horizon, key.not_in(latest)))
         return bool(done.rowcount)
 
     def has(self, horizon: str, period_start: int, quarter: int) -> bool:

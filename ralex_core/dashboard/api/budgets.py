@@ -91,7 +91,7 @@ def budgets_router(site: Site) -> APIRouter:
 
     @router.delete("/budgets/{budget_id}", openapi_extra=described(Envelope[Deleted]))
     def delete(budget_id: str) -> Response:
-        """Delete a budget. For 30 days it can be brought back."""
+        """Delete a budget. The last 100 deleted ones can be brought back."""
         found = keeper.delete(budget_id)
         if found is None:
             raise not_found(f"There is no budget {budget_id[:40]!r}. GET /api/v1/budgets lists them.")

@@ -123,7 +123,16 @@ def test_what_comes_late_is_judged_again_for_some_days(
     assert keeper.judged("day")[-1].actual_usd == 8
 
 
-def test_kept_forecasts_come_back_exactly_and_old_ones_go(state: StateStore) -> None:
+def test_forecasts_of_the_last_400_days_are_kept_by_their_number(state: StateStore) -> None:
+    stored = StoredForecasts(state)
+    for number in range(1602):
+        start = MIDNIGHT + number // 4 * DAY_US
+        assert stored.keep(kept(period_start=start, period_end=start + DAY_US, quarter=number % 4))
+    assert [stored.has("day", MIDNIGHT, quarter) for quarter in range(4)] == [False, False, True, True]
+    assert stored.has("day", MIDNIGHT + 400 * DAY_US, 1)
+
+
+def test_kept_forecasts_come_back_exactly_and_a_clock_ahead_deletes_none(state: StateStore) -> None:
     stored = StoredForecasts(state)
     exact = kept(mean_usd=Decimal("10.000000000000000001"), wape=None)
     assert stored.keep(exact)
@@ -137,7 +146,7 @@ def test_kept_forecasts_come_back_exactly_and_old_ones_go(state: StateStore) -> 
     assert stored.keep(
         kept(period_start=MIDNIGHT + 500 * DAY_US, period_end=MIDNIGHT + 501 * DAY_US, made_at=NOW + 500 * DAY_US)
     )
-    assert stored.judged("day") == []
+    assert len(stored.judged("day")) == 1
 
 
 def test_an_account_counts_claims_that_were_kept_and_the_naive_forecast_beside(state: StateStore) -> None:

@@ -63,7 +63,17 @@ def test_a_budget_that_makes_no_sense_is_not_kept(budgets: StoredBudgets) -> Non
     assert budgets.all() == [made]
 
 
-def test_what_is_deleted_can_be_brought_back_for_a_while(budgets: StoredBudgets, clock: ManualClock) -> None:
+def test_the_last_hundred_that_were_deleted_can_be_brought_back(budgets: StoredBudgets, clock: ManualClock) -> None:
+    made: list[str] = []
+    for number in range(102):
+        made.append(budgets.add(dataclasses.replace(TEAM, name=f"b{number}")).id)
+        clock.advance(1)
+        budgets.delete(made[-1])
+    assert [budgets.deleted(one) is None for one in made[:3]] == [True, True, False]
+    assert budgets.deleted(made[-1]) is not None
+
+
+def test_what_is_deleted_can_be_brought_back_whatever_the_clock(budgets: StoredBudgets, clock: ManualClock) -> None:
     made, other = budgets.add(TEAM), budgets.add(dataclasses.replace(TEAM, name="Other"))
     assert budgets.delete(made.id) == made
     assert budgets.all() == [other]
@@ -77,9 +87,9 @@ def test_what_is_deleted_can_be_brought_back_for_a_while(budgets: StoredBudgets,
     taken = budgets.add(TEAM)
     with pytest.raises(InvalidBudget, match="called 'Team' already"):
         budgets.restore(made.id)
-    clock.advance(31 * 86400)
+    clock.advance(400 * 86400)
     budgets.delete(taken.id)
-    assert budgets.restore(made.id) is None
+    assert budgets.restore(made.id) == made
 
 
 def test_every_change_is_in_the_audit_log(budgets: StoredBudgets, state: StateStore) -> None:
