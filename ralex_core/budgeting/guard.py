@@ -244,7 +244,11 @@ class BudgetGuard:
             del self._settled[identifier]
             for ledger in settled.ledgers:
                 ledger.pending.add(settled.at_us, -settled.units)
-        if earliest_us is None or operation.started_at < earliest_us:
+        if earliest_us is None:
+            return
+        if operation.started_at < earliest_us:
+            if operation.revision:
+                self._stale = True  # an earlier revision may have counted in a period that this one is not in
             return
         scope = scope_of(operation, _attribute(operation, KEY_ATTRIBUTE) if self._wants_key else None)
         if operation.revision:

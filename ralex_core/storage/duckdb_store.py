@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,18 @@ from ralex_core.storage.amending import amend
 from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table, latest_revisions
 from ralex_core.storage.duckdb_errors import translated
-from ralex_core.storage.recent_ids import RecentIds
+from ralex_core.storage.known_ids import KEY, Hashes, KnownIds
 from ralex_core.storage.retention import Retention, RetentionState
-from ralex_core.storage.schema import SCHEMA_VERSION, ddl
+from ralex_core.storage.schema import ID_HASH, SCHEMA_VERSION, ddl
 from ralex_core.storage.statements import over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
 from ralex_core.storage.trash import Removal, Trash
 from ralex_core.storage.write_ahead_log import Mended, mend, put_back
 
-_STORED_REVISIONS = """
-    select operation_id, max(revision) from operations
+_HASHES = f"select {ID_HASH} as id_hash from batch"
+_STORED = """
+    select operation_id, revision, started_at from operations
     where started_at between $low and $high and operation_id in (select operation_id from batch)
-    group by operation_id
 """
 
 THREADS = min(4, os.cpu_count() or 1)
@@ -88,7 +88,8 @@ class DuckDBStore:
             self._dirty = rollup.load_dirty(self._connection)
             self._minute_floor = rollup.minute_floor(self._connection, self._clock.now_us(), minute_rollup_days)
             self._retention = Retention(self._connection, self._clock, self._trash, retention_days)
-            self._recent: RecentIds | None = RecentIds(self._last_start())
+            self._known: KnownIds | None = None
+            """Read by the first write: who only reads does without."""
             if upgraded:
                 self.refresh_rollups()
         except BaseException:
@@ -161,11 +162,6 @@ class DuckDBStore:
         row = self._connection.execute("select value from meta where key = $key", {"key": key}).fetchone()
         return None if row is None else row[0]
 
-    def _last_start(self) -> int:
-        # to the last row: the connection takes nothing else before a result is read to its end
-        ((last,),) = self._connection.execute("select max(started_at) from operations").fetchall()
-        return last or 0
-
     def _reopen(self) -> None:
         """After a fatal error DuckDB refuses everything until the file is opened again; commits are in its log."""
         with self._cursors_lock:  # one that stays open would keep the broken instance, and get it for us again
@@ -215,43 +211,63 @@ class DuckDBStore:
     def write(self, operations: Sequence[Operation]) -> WriteResult:
         if not operations:
             return WriteResult(0, 0, 0)
-        batch = latest_revisions(operations)
-        expired = frozenset(op.operation_id for op in batch if op.started_at < self._retention.floor_us)
-        late = 0
-        if expired:
-            batch = [operation for operation in batch if operation.operation_id not in expired]
-            late = sum(operation.operation_id in expired for operation in operations)
-            if not batch:
-                return WriteResult(0, 0, 0, expired=late, expired_ids=expired)
-        ids, times = [operation.operation_id for operation in batch], [operation.started_at for operation in batch]
-        fresh, replaced = batch, list[str]()
-        try:
-            if self._recent is not None and self._recent.rule_out(ids, min(times)):
-                self._append(batch, times)
-            else:
-                fresh, replaced = self._merge(batch, times)
-        except BaseException:
-            self._recent = None  # what became of these ids is not known: the next batch asks the store
-            raise
-        self._note_recent(ids, times)
-        kept = {operation.operation_id for operation in fresh} if fresh is not batch else set(ids)
-        return WriteResult(
-            inserted=len(fresh) - len(replaced),
-            replaced=len(replaced),
-            duplicates=len(operations) - len(fresh) - late,
-            replaced_ids=frozenset(replaced),
-            duplicate_ids=frozenset(identifier for identifier in ids if identifier not in kept),
-            expired=late,
-            expired_ids=expired,
-        )
+        with self._write_lock:
+            batch = latest_revisions(operations)
+            ids = [operation.operation_id for operation in batch]
+            hashes, found = self._look_up(ids)
+            fresh = batch
+            if found:
+                highest: dict[str, int] = {}
+                for identifier, revision, _ in found:
+                    highest[identifier] = max(revision, highest.get(identifier, revision))
+                fresh = [op for op in batch if op.revision > highest.get(op.operation_id, -1)]
+            expired = frozenset(op.operation_id for op in fresh if op.started_at < self._retention.floor_us)
+            if expired:
+                fresh = [op for op in fresh if op.operation_id not in expired]
+            replaced: dict[str, list[int]] = {}
+            if found:
+                wanted = {op.operation_id for op in fresh}
+                for identifier, _, started_at in found:
+                    if identifier in wanted:
+                        replaced.setdefault(identifier, []).append(started_at)
+            if fresh:
+                self._known_ids().add(hashes, [op.started_at for op in batch])  # first: it may hold what is not stored
+                self._store(fresh, replaced)
+        return _result(operations, ids, fresh, replaced.keys(), expired)
 
-    def _note_recent(self, ids: list[str], times: list[int]) -> None:
-        """After a commit, so nothing that fails here may look as if nothing was stored."""
-        if self._recent is None:
-            with contextlib.suppress(duckdb.Error):
-                self._recent = RecentIds(self._last_start())
-        if self._recent is not None:
-            self._recent.add(ids, max(times))
+    def _store(self, fresh: list[Operation], replaced: dict[str, list[int]]) -> None:
+        """Insert operations; those whose id is in `replaced` take the place of what is stored at these times."""
+        times = [operation.started_at for operation in fresh]
+        if not replaced:
+            self._append(fresh, times)
+            return
+        with self._transaction() as connection:
+            self._remove(connection, list(replaced), [time for stored in replaced.values() for time in stored])
+            self._insert(connection, fresh)
+            times += (time for stored in replaced.values() for time in stored)
+            rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+        self._dirty.persisted()
+
+    def _known_ids(self) -> KnownIds:
+        if self._known is None:
+            self._known = KnownIds(self._appending.execute(f"select {KEY} as key from operations").fetchnumpy()["key"])
+        return self._known
+
+    def _look_up(self, ids: list[str]) -> tuple[Hashes, list[tuple[str, int, int]]]:
+        """The hashes of ids; and id, revision and start of the operations that are stored under them."""
+        values = np.fromiter(ids, dtype=object, count=len(ids))
+        found: list[tuple[str, int, int]] = []
+        try:
+            hashes: Hashes = over_batch(self._appending, _HASHES, {"operation_id": values}).fetchnumpy()["id_hash"]
+            for span in self._known_ids().places(hashes):
+                bounds = {"low": span.low_us, "high": span.high_us}
+                found += over_batch(
+                    self._connection, _STORED, {"operation_id": values[span.positions]}, bounds
+                ).fetchall()
+        except duckdb.Error as error:
+            self._recover(self._appending, error)
+            raise translated(error, self.path) from error
+        return hashes, found
 
     def _append(self, batch: list[Operation], times: list[int]) -> None:
         """Store operations none of which is stored. Where no bucket becomes dirty by it, one statement is all there is
@@ -269,48 +285,18 @@ class DuckDBStore:
                 self._recover(self._appending, error)
                 raise translated(error, self.path) from error
 
-    def _merge(self, batch: list[Operation], times: list[int]) -> tuple[list[Operation], list[str]]:
-        """Store what is new or a higher revision; returns it, and the ids of which a lower revision was stored."""
-        with self._transaction() as connection:
-            stored = self._stored_revisions(connection, batch, times)
-            fresh = [
-                operation
-                for operation in batch
-                if operation.operation_id not in stored or operation.revision > stored[operation.operation_id]
-            ]
-            replaced = [operation.operation_id for operation in fresh if operation.operation_id in stored]
-            if replaced:
-                rollup.mark_dirty(
-                    connection, self._dirty, self._remove(connection, replaced, times), self._minute_floor
-                )
-            if fresh:
-                self._insert(connection, fresh)
-                rollup.mark_dirty(
-                    connection, self._dirty, (operation.started_at for operation in fresh), self._minute_floor
-                )
-        self._dirty.persisted()
-        return fresh, replaced
-
     def _insert(self, connection: duckdb.DuckDBPyConnection, operations: list[Operation]) -> None:
         columns, select = batch_table(operations)
         over_batch(connection, f"insert into operations select {select} from batch", columns)
 
-    def _stored_revisions(
-        self, connection: duckdb.DuckDBPyConnection, batch: list[Operation], times: list[int]
-    ) -> dict[str, int]:
-        ids = np.fromiter((operation.operation_id for operation in batch), dtype=object, count=len(batch))
-        bounds = {"low": min(times), "high": max(times)}
-        return dict(over_batch(connection, _STORED_REVISIONS, {"operation_id": ids}, bounds).fetchall())
-
-    def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], times: list[int]) -> list[int]:
-        """Delete older revisions; returns when they started, since their buckets change too."""
+    def _remove(self, connection: duckdb.DuckDBPyConnection, ids: list[str], times: list[int]) -> None:
+        """Delete the operations with these ids, which started at these times."""
         bounds = {"ids": ids, "low": min(times), "high": max(times)}
-        rows = connection.execute(
+        connection.execute(
             "delete from operations where started_at between $low and $high "
-            "and operation_id in (select unnest($ids::VARCHAR[])) returning started_at",
+            "and operation_id in (select unnest($ids::VARCHAR[]))",
             bounds,
-        ).fetchall()
-        return [row[0] for row in rows]
+        )
 
     def write_resources(self, samples: Sequence[ResourceRecord]) -> None:
         if not samples:
@@ -328,19 +314,22 @@ class DuckDBStore:
         self._dirty.persisted()
         return changed
 
-    def revalue(
-        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
-    ) -> list[Revalued]:
+    def revalue(self, ids: Sequence[str], change: Callable[[Operation], Operation]) -> list[Revalued]:
         if not ids:
             return []
-        with self._transaction() as connection:
-            found = revaluing.changed(connection, ids, low_us, high_us, change)
-            if found:
-                times = [one.after.started_at for one in found]
-                self._remove(connection, [one.after.operation_id for one in found], times)
-                self._insert(connection, [one.after for one in found])
-                rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
-        self._dirty.persisted()
+        with self._write_lock:
+            _, stored = self._look_up(list(dict.fromkeys(ids)))
+            if not stored:
+                return []
+            times = [started_at for _, _, started_at in stored]
+            with self._transaction() as connection:
+                found = revaluing.changed(connection, ids, min(times), max(times), change)
+                if found:
+                    times = [one.after.started_at for one in found]
+                    self._remove(connection, [one.after.operation_id for one in found], times)
+                    self._insert(connection, [one.after for one in found])
+                    rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
+            self._dirty.persisted()
         return found
 
     def refresh_rollups(self, *, coarse: bool = True) -> int:
@@ -376,6 +365,8 @@ class DuckDBStore:
         self._dirty.persisted()
         self._minute_floor = floor
         self._retention.committed(believed_us)
+        if deleted:
+            self._known = None  # read again by the next write, without what is gone
         return deleted
 
     def take_back(self, removals: Sequence[Removal]) -> int:
@@ -390,7 +381,7 @@ class DuckDBStore:
             times = self._retention.take_back(connection, removals)
             rollup.mark_dirty(connection, self._dirty, times, self._minute_floor)
         self._dirty.persisted()
-        self._recent = None
+        self._known = None
         self._retention.read_floor(self._connection)
         self.refresh_rollups()
         return len(times)
@@ -471,6 +462,28 @@ class DuckDBStore:
                 self._connection.close()
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
+
+
+def _result(
+    operations: Sequence[Operation],
+    ids: list[str],
+    fresh: list[Operation],
+    replaced: Collection[str],
+    expired: frozenset[str],
+) -> WriteResult:
+    """What storing `fresh`, of the given operations with these different ids, did."""
+    too_old = sum(operation.operation_id in expired for operation in operations) if expired else 0
+    kept = ids if len(fresh) == len(ids) else {operation.operation_id for operation in fresh} | expired
+    return WriteResult(
+        inserted=len(fresh) - len(replaced),
+        replaced=len(replaced),
+        duplicates=len(operations) - len(fresh) - too_old,
+        replaced_ids=frozenset(replaced),
+        duplicate_ids=frozenset() if kept is ids else frozenset(ids) - kept,
+        expired=too_old,
+        expired_ids=expired,
+        stored=fresh,
+    )
 
 
 def _quoted(text: str) -> str:

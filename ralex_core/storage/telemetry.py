@@ -1,7 +1,8 @@
 """The `Store` protocol: what every telemetry store promises.
 
 - `write` is atomic and durable: when it returns, the batch survives `kill -9`; when it raises, none of it is stored.
-- It is idempotent on `operation_id`: sending an operation again changes nothing, unless it carries a higher `revision`.
+- An `operation_id` is one operation, whatever its `started_at` says: sending it again changes nothing, unless it
+  carries a higher `revision`; then it takes the place of what was stored, at its own time.
 - One thread writes (the `BatchWriter`); any thread reads, each sees whole commits only.
 - Rollups agree with the operations as of the last `refresh_rollups`.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
@@ -27,8 +28,10 @@ class WriteResult:
     duplicate_ids: frozenset[str] = frozenset()
     """Ids that were stored before and changed nothing."""
     expired: int = 0
-    """Operations that started before what retention has deleted; they were not taken."""
+    """Operations whose highest revision started before what retention has deleted; they were not taken."""
     expired_ids: frozenset[str] = frozenset()
+    stored: Sequence[Operation] = field(default=(), compare=False, repr=False)
+    """What is stored now and was not before: one operation an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +177,8 @@ class Store(Protocol):
         """Apply what became known later; returns how many stored operations changed."""
         ...
 
-    def revalue(
-        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
-    ) -> list[Revalued]:
-        """Correct stored operations that started between two times (both included), in one transaction.
+    def revalue(self, ids: Sequence[str], change: Callable[[Operation], Operation]) -> list[Revalued]:
+        """Correct stored operations in one transaction.
 
         `change` gets each as it is stored then, and may answer it with other `REVALUED_FIELDS`. Returns those that it
         changed. Their revision stays: what is sent again meanwhile changes as much as it did before.

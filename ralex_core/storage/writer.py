@@ -137,13 +137,11 @@ class BatchWriter:
             self._inbox.condition.notify()
         return future
 
-    def revalue(
-        self, ids: Sequence[str], low_us: int, high_us: int, change: Callable[[Operation], Operation]
-    ) -> Future[list[Revalued]]:
+    def revalue(self, ids: Sequence[str], change: Callable[[Operation], Operation]) -> Future[list[Revalued]]:
         """`Store.revalue` between two commits; `change` runs on the writer thread and must be quick."""
 
         def work() -> object:
-            found = self._store.revalue(ids, low_us, high_us, change)
+            found = self._store.revalue(ids, change)
             self._behind()
             return found
 
@@ -307,18 +305,10 @@ class BatchWriter:
         for submission, share in zip(submissions, _shares(submissions, result), strict=True):
             with contextlib.suppress(InvalidStateError):  # a caller that went away has cancelled its future
                 submission.future.set_result(share)
-        self._announce(operations, result)
+        self._announce(result.stored)
         return True
 
-    def _announce(self, operations: list[Operation], result: WriteResult) -> None:
-        stored: list[Operation] = operations
-        if result.duplicates or result.expired:
-            taken: set[str] = set(result.duplicate_ids | result.expired_ids)
-            stored = []
-            for operation in operations:
-                if operation.operation_id not in taken:
-                    taken.add(operation.operation_id)
-                    stored.append(operation)
+    def _announce(self, stored: Sequence[Operation]) -> None:
         if not stored:
             return
         for listener in self._listeners:

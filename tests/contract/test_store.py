@@ -313,12 +313,12 @@ def test_a_bill_that_is_known_later_reaches_the_rollups(open_store: Open) -> Non
     def billed(operation: Operation) -> Operation:
         return operation._replace(billed_usd=bill, cost_usd=bill, cost_basis="billed")
 
-    found = store.revalue(["a", "c", "nobody"], T0, T0 + 1, billed)
+    found = store.revalue(["a", "nobody"], billed)
     assert [(one.before.cost_usd, one.after.cost_usd) for one in found] == [(Decimal("0.0035"), bill)]
     store.refresh_rollups()
     assert (queries.totals(store, day()).cost_usd, queries.totals(store, day()).billed_usd) == (Decimal("0.0075"), bill)
     assert queries.operation(store, "a") == billed(make_operation("a", revision=3))
-    assert store.revalue(["a"], T0, T0, billed) == []  # it is so already
+    assert store.revalue(["a"], billed) == []  # it is so already
     assert store.write([make_operation("a", revision=3)]).duplicates == 1
     assert store.write([make_operation("a", revision=4)]).replaced == 1
 
@@ -327,5 +327,5 @@ def test_correcting_a_price_cannot_change_what_a_sender_said(open_store: Open) -
     store = open_store()
     store.write([make_operation("a"), make_operation("b")])
     with pytest.raises(ValueError, match="more than usage, bill and price"):
-        store.revalue(["a", "b"], T0, T0, lambda operation: operation._replace(name="another", cost_usd=Decimal(1)))
+        store.revalue(["a", "b"], lambda operation: operation._replace(name="another", cost_usd=Decimal(1)))
     assert queries.operation(store, "a") == make_operation("a")

@@ -37,14 +37,14 @@ class Applied:
     after_usd: Decimal = Decimal(0)
 
 
-def apply_bills(writer: BatchWriter, bills: Mapping[str, Generation], times: list[int], value: Valuing) -> Applied:
+def apply_bills(writer: BatchWriter, bills: Mapping[str, Generation], value: Valuing) -> Applied:
     """Give operations their bills, and decide their basis, cost and quarantine anew, in one transaction.
 
-    `bills` is by operation id; `times` are when these operations started. One that has a bill meanwhile keeps it.
+    `bills` is by operation id. One that has a bill meanwhile keeps it.
     """
     if not bills:
         return Applied()
-    changed = writer.revalue(list(bills), min(times), max(times), _giving(bills, value)).result()
+    changed = writer.revalue(list(bills), _giving(bills, value)).result()
     return Applied(
         len(changed),
         sum((one.before.cost_usd or Decimal(0) for one in changed), Decimal(0)),

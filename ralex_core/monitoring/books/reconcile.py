@@ -216,7 +216,7 @@ class _Batch:
     def put_back(self, call: UnbilledCall, lookup: Lookup) -> None:
         """A bill that is known already."""
         bill = Generation(call.generation_id, None, None, lookup.billed_usd, None, False, False, None, None, None, None)
-        applied = apply_bills(self._writer, {call.operation_id: bill}, [call.started_at], self._value)
+        applied = apply_bills(self._writer, {call.operation_id: bill}, self._value)
         self.progress.add(applied.before_usd, applied.after_usd, billed=applied.calls)
 
     def store(self) -> None:
@@ -225,7 +225,7 @@ class _Batch:
         if not answers:
             return
         bills = {one.call.operation_id: one.found for one in answers if one.found is not None}
-        applied = apply_bills(self._writer, bills, [one.call.started_at for one in answers], self._value)
+        applied = apply_bills(self._writer, bills, self._value)
         lookups = [lookup_of(one) for one in answers]
         self._stored.save_lookups(lookups)
         outcomes = [lookup.outcome for lookup in lookups]

@@ -140,8 +140,7 @@ def reprice(
         wanted = [before.operation_id for before in page if _differs(before, value(before))]
         if not wanted:
             continue
-        low, high = page[0].started_at, page[-1].started_at
-        for before, after in writer.revalue(wanted, low, high, lambda op: _kept_or(op, value)).result():
+        for before, after in writer.revalue(wanted, lambda op: _kept_or(op, value)).result():
             done.add(before, after)
             done.after_usd += (after.cost_usd or ZERO) - (before.cost_usd or ZERO)
     writer.flush()

@@ -52,7 +52,7 @@ def test_they_follow_from_what_was_written_replaced_amended_and_revalued(store: 
     assert store.query("select cost_usd, cost_bin from operations where operation_id = 'wild'") == [
         (Decimal(900), bin_of(900.0))
     ]
-    store.revalue(["billed"], T0, T0, lambda op: op._replace(billed_usd=Decimal(3), cost_usd=Decimal(3)))
+    store.revalue(["billed"], lambda op: op._replace(billed_usd=Decimal(3), cost_usd=Decimal(3)))
     assert_all_follow(store)
 
 
