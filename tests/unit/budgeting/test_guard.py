@@ -257,6 +257,14 @@ def test_an_operation_that_is_replaced_counts_once() -> None:
     assert spent(guard) == usd("0.3")
 
 
+def test_a_call_that_moved_to_an_earlier_period_lets_the_store_be_read_again() -> None:
+    guard = guard_of(day())
+    guard.hear([committed("a", "0.4")])
+    assert not guard.stale
+    guard.hear([committed("a", "0.4", at_us=NOON - 24 * 3600_000_000, revision=1)])
+    assert guard.stale
+
+
 def test_what_started_in_an_earlier_period_or_is_no_call_counts_nothing() -> None:
     guard = guard_of(day())
     guard.hear(

@@ -14,7 +14,7 @@ from ralex_core.storage import queries
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.telemetry import Amendment, WriteResult
 from ralex_core.storage.writer import GATHER_OPERATIONS, BatchWriter
-from tests.support.operations import make_operation, random_operations
+from tests.support.operations import T0, make_operation, random_operations
 
 
 class GatedStore(DuckDBStore):
@@ -185,6 +185,17 @@ def test_listeners_hear_of_what_was_stored_and_only_that(writer: BatchWriter, st
     writer.submit([make_operation("a"), make_operation("b")]).result(10)
     writer.flush()
     assert heard == ["a", "b"]
+
+
+def test_listeners_get_the_revision_that_was_stored(writer: BatchWriter, store: GatedStore) -> None:
+    heard: list[Operation] = []
+    writer.on_commit(heard.extend)
+    store.gate.set()
+    highest = make_operation("a", started_at=T0 + 1, revision=2)
+    writer.submit([make_operation("a"), highest, make_operation("a", started_at=T0 + 2, revision=1)]).result(10)
+    writer.submit([make_operation("a", started_at=T0 + 3, revision=2)]).result(10)
+    writer.flush()
+    assert heard == [highest]
 
 
 def test_a_listener_that_fails_harms_nobody(writer: BatchWriter, store: GatedStore) -> None:
