@@ -1,7 +1,7 @@
 """What knowing every id costs: commits of new operations to a store that holds many, by two versions in turns.
 
-`--before` names a checkout of the version to compare with (`git worktree add ../before REVISION`). Each turn is a process
-of its own on a fresh copy of the same store; its first commit, in which the ids are read, is shown apart.
+`--before` names a checkout of the version to compare with (`git worktree add ../before REVISION`). Each turn is a
+process of its own on a fresh copy of the same store; its first commit, in which the ids are read, is shown apart.
 """
 
 from __future__ import annotations
