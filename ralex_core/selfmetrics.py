@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from ralex_core.vitals import Vitals
+
 T = TypeVar("T")
 
 Labels = tuple[tuple[str, str], ...]
@@ -139,6 +141,8 @@ class SelfMetrics:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
+        self.vitals = Vitals(monotonic)
+        """What is being done now; it travels with the counters, because whoever counts also works."""
         self._started = monotonic()
         self._lock = threading.Lock()
         self._counters: defaultdict[str, dict[Labels, float]] = defaultdict(dict)

@@ -29,6 +29,9 @@ def serve(
 ) -> None:
     """Run the monitor until Ctrl-C."""
     del home
+    from ralex_core.runtime.ending import hold_back
+
+    hold_back()
     from ralex_core.config import load_settings
     from ralex_core.runtime.server import run_server
 

@@ -251,7 +251,8 @@ class _Door:
         encoding: str,
     ) -> tuple[Decoded, Future[WriteResult]]:
         """On a worker thread, so that pages and other doors stay quick while a large batch is decoded and priced."""
-        with expected:
+        what = f"a request to {self._signal.path} of {len(body):,} bytes"
+        with expected, self._metrics.vitals.working("decode", what):
             decoded = self._decoded(body, content_type, encoding, intake.redaction)
             return decoded, intake.submit(decoded.operations, redacted=decoded.redacted)
 

@@ -49,10 +49,17 @@ class Runtime:
         StoreError, ConfigError: a store or a file in the data directory cannot be used; the message says why.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, machine: Machine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        machine: Machine | None = None,
+        metrics: SelfMetrics | None = None,
+    ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self.metrics = SelfMetrics()
+        self.metrics = metrics or SelfMetrics(self.clock.monotonic)
         self._machine = machine or Machine.current()
         self._demo: Demo | None = None
         self._switch = threading.Lock()

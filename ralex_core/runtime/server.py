@@ -8,22 +8,24 @@ import errno
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
 
 import uvicorn
+from fastapi import FastAPI
 
 from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.errors import ConfigError
 from ralex_core.runtime.backup_route import backup_router
+from ralex_core.runtime.ending import Ending, let_through
 from ralex_core.runtime.runtime import Runtime
 from ralex_core.runtime.server_file import remove_server_file, server_url, write_server_file
+from ralex_core.selfmetrics import SelfMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +34,8 @@ BACKLOG = 2048
 SWITCH_INTERVAL_S = 0.001
 """How long a thread may hold the interpreter lock while another waits for it. A commit gives the lock back and wants it
 again several times; at Python's own 5 ms it waited for the decoders longer than it worked."""
-SHUTDOWN_S = 5
-"""Requests that are still running get this long to finish."""
+SHUTDOWN_S = 3
+"""Requests that are still running get this long to finish; closing the stores needs some of the time that `Ending` has."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -60,8 +62,15 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_found: bool) -> None:
-    """Serve until SIGINT or SIGTERM.
+def run_server(
+    settings: Settings,
+    *,
+    open_browser: bool,
+    demo: bool,
+    import_found: bool,
+    make_app: Callable[[Runtime], FastAPI] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. `make_app`: what is served, by default `application`.
 
     Raises:
         ConfigError: the port is taken, the data directory cannot be used, or a token is missing off loopback.
@@ -72,14 +81,14 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             f"Listening on {settings.host} lets others in, so a token is required: set RALEX_MONITOR_TOKEN "
             "to at least 16 characters, or bind 127.0.0.1."
         )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again when it is done; without this it would end the process before `undo` runs
-        signal.signal(number, _end)
+    metrics = SelfMetrics()
+    ending = Ending(metrics.vitals, lambda: remove_server_file(settings.home))
+    ending.listen()
     _prepare_home(settings)
     bound = bind(settings.host, settings.port)
     with contextlib.ExitStack() as undo:
         undo.callback(bound.close)
-        runtime = Runtime(settings)
+        runtime = Runtime(settings, metrics=metrics)
         undo.callback(runtime.close)
         write_server_file(settings.home, settings.host, settings.port)
         undo.callback(remove_server_file, settings.home)
@@ -88,10 +97,8 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
             runtime.demo_start()
         if import_found:
             runtime.import_found()
-        app = create_app(runtime)
-        app.include_router(backup_router(runtime))
         config = uvicorn.Config(
-            app,
+            (make_app or application)(runtime),
             log_level="warning",
             access_log=False,
             ws_per_message_deflate=False,
@@ -106,8 +113,28 @@ def run_server(settings: Settings, *, open_browser: bool, demo: bool, import_fou
         undo.callback(gc.unfreeze)  # else what is in a cycle is never freed, and DuckDB reports it as leaked at the end
         print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
         if open_browser and _has_display():
-            threading.Timer(0.5, webbrowser.open, [url]).start()
-        uvicorn.Server(config).run(sockets=[bound])
+            threading.Timer(0.5, _open_browser, [url]).start()
+        _Server(config, ending).run(sockets=[bound])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which would otherwise raise the signal again when it is done: `Ending` would take it for a second."""
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._ending.heard(sig)
+        self._ending.leaving = True
+        self.should_exit = True
+
+
+def application(runtime: Runtime) -> FastAPI:
+    """Everything the server answers."""
+    app = create_app(runtime)
+    app.include_router(backup_router(runtime))
+    return app
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -115,9 +142,10 @@ def _is_news(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing response."
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave through every `finally`; being told to stop is not a failure."""
-    raise SystemExit(0)
+def _open_browser(url: str) -> None:
+    """In a short thread of its own, since the browser inherits which signals reach it."""
+    let_through()
+    webbrowser.open(url)
 
 
 def _prepare_home(settings: Settings) -> None:

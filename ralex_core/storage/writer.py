@@ -11,7 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import cast
 
-from ralex_core.errors import IntakeFull, RalexError, StoreError
+from ralex_core.errors import IntakeFull, RalexError, StoreError, StoreFull
 from ralex_core.model.operation import Operation
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.inbox import Amend, Expected, Inbox, Submission
@@ -104,6 +104,7 @@ class BatchWriter:
                 raise IntakeFull("The monitor is shutting down; send again when it is back.", RETRY_AFTER_S)
             if inbox.waiting and inbox.waiting + len(operations) > self._capacity:
                 self._metrics.add("intake_refused_operations_total", len(operations))
+                self._metrics.vitals.refused(len(operations))
                 raise IntakeFull(
                     f"{inbox.waiting} operations are waiting for a commit, the queue takes {self._capacity}. "
                     "Send again later.",
@@ -186,6 +187,11 @@ class BatchWriter:
         now = time.monotonic()
         return max(self._minutes.lag_s(now), self._coarse.lag_s(now))
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether the thread ended though nobody closed the writer: nothing is stored any more."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._inbox.closed
+
     def close(self) -> None:
         """Commit what is queued, refuse what comes after, and end the thread. Safe to call twice."""
         with self._inbox.condition:
@@ -197,22 +203,28 @@ class BatchWriter:
     # --- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        working = self._metrics.vitals.working
         while True:
             work = self._next()
             if work is None:
                 break
             submissions, amends, tasks, samples = work
             if submissions:
-                self._commit(submissions)
+                with working("commit", "a commit of operations"):
+                    self._commit(submissions)
             for amend in amends:
-                self._settle(amend.future, lambda amend=amend: self._amend(amend))
+                with working("commit", "a correction of stored operations"):
+                    self._settle(amend.future, lambda amend=amend: self._amend(amend))
             for task, future in tasks:
-                self._settle(future, task)
-            if samples:
-                self._boundary("resource samples", lambda samples=samples: self._store.write_resources(samples))
-            self._refresh_when_due()
-        self._boundary("rollups", self._refresh_rollups)
-        self._boundary("resource samples", lambda: self._store.write_resources(self._inbox.samples))
+                with working("task", "a task between commits"):
+                    self._settle(future, task)
+            with working("task", "resource samples and rollups"):
+                if samples:
+                    self._boundary("resource samples", lambda samples=samples: self._store.write_resources(samples))
+                self._refresh_when_due()
+        with working("task", "the last rollups"):
+            self._boundary("rollups", self._refresh_rollups)
+            self._boundary("resource samples", lambda: self._store.write_resources(self._inbox.samples))
 
     def _next(
         self,
@@ -291,11 +303,13 @@ class BatchWriter:
                 return False
             logger.error("A batch of %d operations was not stored: %s", len(operations), error)
             self._metrics.add("commit_failures_total")
+            self._metrics.vitals.commit_failed(full=isinstance(error, StoreFull))
             failure = error if isinstance(error, RalexError) else StoreError(f"The batch was not stored: {error}")
             for submission in submissions:
                 with contextlib.suppress(InvalidStateError):  # a caller that went away has cancelled its future
                     submission.future.set_exception(failure)
             return False
+        self._metrics.vitals.committed()
         self._behind()
         self._metrics.add("operations_stored_total", result.inserted)
         self._metrics.add("operations_replaced_total", result.replaced)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,6 +160,9 @@ class Follower:
                 status = watch.path.stat()
             except OSError:
                 del watches[watch.path]  # deleted or moved away; found again if it comes back
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                del watches[watch.path]  # a pipe in its place would be waited for without end
                 continue
             seen = (status.st_size, status.st_mtime_ns // 1000)
             grown = seen != watch.seen

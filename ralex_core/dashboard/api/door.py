@@ -148,16 +148,17 @@ class _JsonDoor:
 
     def _submit(self, body: bytes, encoding: str, content_type: str, door: str) -> tuple[Parsed, Future[WriteResult]]:
         """On a worker thread, so that pages stay quick while a large batch is parsed and priced."""
-        content = decompressed(body, encoding, max_bytes=self._max_bytes)
-        parsed = self._parse(content, content_type, self._host.clock.now_us(), door)
-        if not parsed.operations and parsed.rejected:
-            index, reason = parsed.rejected[0]
-            raise RequestProblem(
-                400,
-                "invalid_operations",
-                f"None of the {len(parsed.rejected)} records can be stored. Record {index}: {reason}.",
-            )
-        return parsed, self._host.intake.submit(parsed.operations)
+        with self._host.metrics.vitals.working("decode", f"operations of {len(body):,} bytes"):
+            content = decompressed(body, encoding, max_bytes=self._max_bytes)
+            parsed = self._parse(content, content_type, self._host.clock.now_us(), door)
+            if not parsed.operations and parsed.rejected:
+                index, reason = parsed.rejected[0]
+                raise RequestProblem(
+                    400,
+                    "invalid_operations",
+                    f"None of the {len(parsed.rejected)} records can be stored. Record {index}: {reason}.",
+                )
+            return parsed, self._host.intake.submit(parsed.operations)
 
 
 def _taken(parsed: Parsed, result: WriteResult) -> Taken:

@@ -192,3 +192,13 @@ def test_the_thread_reads_what_is_added_and_ends_when_told(tmp_path: Path) -> No
     follower.stop()
     follower.stop()
     assert scene.stored >= 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(scene: Scene) -> None:
+    scene.log.unlink()
+    os.mkfifo(scene.log)
+    assert scene.look(RESCAN_S) == []
+    write_lines(scene.tree / "two.jsonl", [second(5), second(6)])
+    (report,) = scene.look(RESCAN_S)
+    assert report.read == 2
