@@ -203,6 +203,11 @@ class Settings(BaseSettings):
         ge=1000,
         description="Operations that may wait for a commit before doors answer 503.",
     )
+    stuck_after_s: float = Field(
+        default=60.0,
+        ge=1,
+        description="A decoder or commit that runs longer is stuck: health says so, for a supervisor to restart.",
+    )
     max_names: int = Field(
         default=2000,
         ge=1,

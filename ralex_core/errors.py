@@ -8,6 +8,7 @@ RalexError
 │   ├── StoreLocked        another process owns the file
 │   ├── StoreCorrupt       the file is not a readable store
 │   ├── StoreFull          the disk has no room
+│   ├── StoreReadOnly      the file may not be written
 │   └── SchemaTooNew       the file was written by a newer version
 ├── InvalidBudget          a budget that makes no sense (no limit, soft above hard, unknown period)
 ├── BudgetExceeded         a call could pass a hard limit, so it must not be made
@@ -51,6 +52,10 @@ class StoreCorrupt(StoreError):
 
 class StoreFull(StoreError):
     """The disk has no room for a commit; nothing of the batch was stored."""
+
+
+class StoreReadOnly(StoreError):
+    """The store file, or its directory, may not be written; nothing was changed."""
 
 
 class SchemaTooNew(StoreError):

@@ -50,6 +50,8 @@ def run_checks(settings: Settings, server: RunningServer | None, clock: Clock) -
         ("data directory", lambda: _home(settings.home)),
         ("disk", lambda: _disk(settings.home)),
         ("server", lambda: _server(settings, server)),
+        ("health", lambda: [] if server is None else _health(server)),
+        ("not stored", lambda: [] if server is None else [_losses(server)]),
         ("telemetry store", lambda: _telemetry(settings, server, clock)),
         ("state store", lambda: _state(settings)),
         ("trash", lambda: _trash(settings)),
@@ -105,6 +107,26 @@ def _server(settings: Settings, server: RunningServer | None) -> Check:
             found = f"not running, and port {settings.port} on {settings.host} cannot be used: {error.strerror}"
             return Check("server", "warn", found, "Start it with another: ralex-monitor serve --port 8001")
     return Check("server", "ok", f"not running; port {settings.port} on {settings.host} is free")
+
+
+def _health(server: RunningServer) -> list[Check]:
+    """One finding for each reason why the server cannot take data."""
+    reasons = server.health()
+    if not reasons:
+        return [Check("health", "ok", "the server takes data")]
+    return [
+        Check("health", "fail", f"{reason['sentence']} Since {reason['since_at']}.", reason["advice"])
+        for reason in reasons
+    ]
+
+
+def _losses(server: RunningServer) -> Check:
+    """What was not taken or not done since the server started."""
+    counted = [loss for loss in server.get("/api/v1/monitor")["losses"] if loss["count"]]
+    if not counted:
+        return Check("not stored", "ok", "nothing was refused, rejected or lost since the server started")
+    found = "; ".join(f"{loss['title']}: {loss['count']:,}" for loss in counted)
+    return Check("not stored", "warn", found, "Senders were told why; so says the page This monitor, with the log.")
 
 
 def _telemetry(settings: Settings, server: RunningServer | None, clock: Clock) -> list[Check]:

@@ -30,10 +30,15 @@ def doctor(json: JsonOption = False, home: HomeOption = None) -> None:
 
     settings = load_settings()
     found: list[Check] = []
-    for check in run_checks(settings, running_server(settings), SystemClock()):
-        found.append(check)
-        if not json:
-            _show(check)
+    server = running_server(settings)
+    try:
+        for check in run_checks(settings, server, SystemClock()):
+            found.append(check)
+            if not json:
+                _show(check)
+    finally:
+        if server is not None:
+            server.close()
     if json:
         print_json({"checks": [asdict(check) for check in found]})
     if any(check.verdict == "fail" for check in found):

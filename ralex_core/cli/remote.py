@@ -51,6 +51,11 @@ class RunningServer:
         """The JSON a GET answers, without its envelope."""
         return self._ask("GET", path, None, {})
 
+    def health(self) -> list[dict[str, Any]]:
+        """Why the server cannot take data now, the gravest first; empty when it can."""
+        response = self._request("GET", "/readyz", b"", {})
+        return json.loads(response.read())["reasons"]
+
     def post(self, path: str, document: object = None) -> Any:
         """The JSON a POST of a JSON document answers, without its envelope."""
         return self._ask("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})

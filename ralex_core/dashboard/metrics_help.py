@@ -45,6 +45,8 @@ HELP: dict[str, str] = {
     "rollup_seconds": "Duration of refreshing rollups.",
     "rollup_lag_seconds": "How long something is committed that the rollups do not tell of yet.",
     "writer_failures_total": "Failures of the writer beside commits.",
+    "not_ready": "1 while data cannot be taken for this reason, see docs/operations.md; by reason.",
+    "health_failures_total": "Looks at the stores, for health, that failed unexpectedly.",
     "housekeeping_failures_total": "Failures of retention; it is tried again in a quarter of an hour.",
     "budget_read_seconds": "Duration of reading what budgets have spent.",
     "budget_failures_total": "Failures of reading what budgets have spent; it is tried again in a second.",

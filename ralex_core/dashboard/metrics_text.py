@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ralex_core import __version__
+from ralex_core.dashboard.health import CODES
 from ralex_core.dashboard.metrics_help import HELP, PREFIX
 from ralex_core.dashboard.self_checks import reason
 from ralex_core.dashboard.self_levels import disk_space, file_sizes
@@ -77,6 +78,7 @@ def _levels(site: Site) -> dict[str, Series]:
         "file_bytes": {(("file", file.key),): file.bytes for file in file_sizes(host.settings)},
         "price_models": {(): prices.models},
         "price_overrides": {(): prices.overrides},
+        "not_ready": _by_code(site),
         "healthy": {(): 0 if reason(site.checks()) else 1},
         "build_info": {(("version", __version__),): 1},
     }
@@ -97,6 +99,12 @@ def _levels(site: Site) -> dict[str, Series]:
     except RalexError:
         return found  # a store that does not answer is told as not healthy
     return found | {"engine_memory_bytes": {(): engine.used_bytes}, "engine_spilled_bytes": {(): engine.spilled_bytes}}
+
+
+def _by_code(site: Site) -> Series:
+    """1 for each reason why data cannot be taken now, 0 for the others there are."""
+    now = {reason.code for reason in site.health_desk.reasons()}
+    return {(("reason", code),): float(code in now) for code in CODES}
 
 
 def _lines(name: str, labels: Labels, value: float | Distribution) -> Iterable[str]:

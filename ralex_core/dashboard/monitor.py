@@ -26,6 +26,7 @@ from ralex_core.dashboard.contexts.monitor import (
     Timing,
     WritingView,
 )
+from ralex_core.dashboard.health import HealthDesk
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.self_checks import reason, self_checks
 from ralex_core.dashboard.self_levels import (
@@ -72,6 +73,7 @@ def monitor_view(site: Site) -> MonitorView:
         disk_free_bytes=free,
         disk_total_bytes=total,
         checks=checks,
+        reasons=site.health_desk.reasons(),
         queue=QueueView(host.writer.waiting, host.settings.queue_operations, round(host.writer.oldest_wait_s, 3)),
         writing=_writing(host),
         questions=_questions(metrics),
@@ -94,9 +96,15 @@ def monitor_view(site: Site) -> MonitorView:
     )
 
 
-def checks_of(host: Host, watch: SelfWatch, not_ready: str | None) -> list[SelfCheck]:
-    """The checks, judged now."""
-    return self_checks(levels(host, watch, not_ready))
+def checks_of(host: Host, watch: SelfWatch, health: HealthDesk) -> list[SelfCheck]:
+    """The checks, judged now: first the reasons why data cannot be taken."""
+    found = health.reasons()
+    urgent = [
+        SelfCheck(one.code, one.code.replace("_", " ").capitalize(), "bad", "now", f"{one.sentence} {one.advice}")
+        for one in found
+        if one.code not in ("store_unavailable", "queue_full")  # told by the checks of the store and the queue
+    ]
+    return [*urgent, *self_checks(levels(host, watch, health.store_problem()))]
 
 
 def timing(observed: Observed | None) -> Timing:

@@ -13,6 +13,7 @@ from ralex_core.errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
+    StoreReadOnly,
 )
 
 
@@ -65,6 +66,14 @@ def as_problem(error: RalexError) -> RequestProblem:
                 503,
                 "disk_full",
                 "The disk of the monitor is full; nothing of this request was stored. Free some room.",
+                30,
+            )
+        case StoreReadOnly():
+            return RequestProblem(
+                503,
+                "store_read_only",
+                "The monitor may not write its own files; nothing of this request was stored. "
+                "Its owner finds which in its log, and has to make them writable.",
                 30,
             )
         case StoreCorrupt():

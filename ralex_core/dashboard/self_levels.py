@@ -40,6 +40,7 @@ LOSSES: tuple[tuple[str, str], ...] = (
     ("follower_errors_total", "Failures while following logs"),
     ("housekeeping_failures_total", "Failures of retention"),
     ("resource_readings_failed_total", "Readings of the machine that failed"),
+    ("health_failures_total", "Looks at the stores, for health, that failed"),
     ("self_watch_failures_total", "Looks of the monitor at itself that failed"),
 )
 """Counters of what was not taken or not done, by name; the page shows them all, zeros included."""

@@ -19,6 +19,7 @@ from ralex_core.dashboard.contexts.rows import FeedItem
 from ralex_core.dashboard.costs import Costs
 from ralex_core.dashboard.envelope import request_id
 from ralex_core.dashboard.forecasts import Forecasts
+from ralex_core.dashboard.health import HealthDesk
 from ralex_core.dashboard.host import Host
 from ralex_core.dashboard.live_message import Health
 from ralex_core.dashboard.log_watch import LogWatch
@@ -50,9 +51,8 @@ from ralex_core.zone import zone_of
 
 LIVE_PATH = "/ws/monitoring"
 EXTENT_REMEMBER_S = 1.0
-READY_REMEMBER_S = 5.0
-"""Live messages tell the monitor's health; asking the store for every one would cost more than the message."""
 CHECKS_REMEMBER_S = 1.0
+"""Live messages tell the monitor's health; judging it for every one would cost more than the message."""
 OLDER_FEED_DAYS = 30
 MAX_PARAMETERS = 300
 
@@ -95,7 +95,7 @@ class Site:
         """In front of everything, where the application has one."""
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
-        self._ready = Remembered(host.clock, READY_REMEMBER_S, entries=1)
+        self.health_desk = HealthDesk(host)
         self._checks = Remembered(host.clock, CHECKS_REMEMBER_S, entries=1)
         self._extents = Remembered(host.clock, EXTENT_REMEMBER_S, entries=2)
         self._templates = environment(zone=self.zone, now_us=host.clock.now_us, static_url=self.files.url)
@@ -156,7 +156,7 @@ class Site:
         return self._checks.get("checks", self._judge)
 
     def _judge(self) -> list[SelfCheck]:
-        return checks_of(self.host, self.watch, self._ready.get("ready", self.host.ready))
+        return checks_of(self.host, self.watch, self.health_desk)
 
     def health(self) -> Health:
         """How the monitor itself is: told in every live message."""

@@ -68,7 +68,8 @@ class Ending:
         """Whether the main thread is on its way out already."""
 
     def listen(self) -> None:
-        """Hear signals from now on; the first leaves the main thread through every `finally`, unless the HTTP server handles it."""
+        """Hear signals from now on. The first leaves the main thread through every `finally`, unless the HTTP server
+        takes it."""
         for number in SIGNALS:
             signal.signal(number, self._in_main_thread)
         hold_back()

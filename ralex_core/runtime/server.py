@@ -35,7 +35,7 @@ SWITCH_INTERVAL_S = 0.001
 """How long a thread may hold the interpreter lock while another waits for it. A commit gives the lock back and wants it
 again several times; at Python's own 5 ms it waited for the decoders longer than it worked."""
 SHUTDOWN_S = 3
-"""Requests that are still running get this long to finish; closing the stores needs some of the time that `Ending` has."""
+"""Requests that are still running get this long to finish; closing the stores needs the rest of what `Ending` gives."""
 
 
 def bind(host: str, port: int) -> socket.socket:

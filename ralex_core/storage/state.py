@@ -9,6 +9,7 @@ Times are UTC microseconds since the epoch.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from ralex_core.clock import Clock, SystemClock
-from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
+from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreReadOnly
 from ralex_core.storage import state_tables as tables
 from ralex_core.storage.state_tables import REVISIONS, upsert
 
 BUSY_TIMEOUT_MS = 5000
 """How long a statement waits for another process to finish its transaction."""
+
+NO_ROOM_BYTES = 64 * 1024
+"""SQLite's shared memory and the first page of its log need less."""
 
 MIGRATIONS = Path(__file__).parent / "state_migrations"
 
@@ -70,7 +74,8 @@ class StateStore:
     """The state file at `path`; created, with its directory, when it does not exist. Any thread may use it.
 
     Raises:
-        ConfigError: the file or its directory cannot be written.
+        ConfigError: the directory cannot be created.
+        StoreReadOnly: the file or its directory cannot be written.
         StoreLocked: another process holds it for longer than `busy_timeout_ms`.
         StoreCorrupt: the file is not SQLite, or not one of ours.
         SchemaTooNew: a newer version of this package wrote it; it is not touched.
@@ -144,6 +149,13 @@ class StateStore:
                 connection.commit()
         except DBAPIError as error:
             raise _translated(error, self.path) from error
+
+    def check_writable(self) -> None:
+        """Take the write lock and write a value back as it is, then undo it: raises as any change would."""
+        with self.reading() as connection:
+            connection.exec_driver_sql("begin immediate")
+            connection.exec_driver_sql("update alembic_version set version_num = version_num")
+            connection.rollback()
 
     def close(self) -> None:
         """Give the file back. Closing twice is harmless."""
@@ -257,7 +269,15 @@ def _configure(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _translated(error: DBAPIError, path: Path) -> StoreError | ConfigError:
+def _has_no_room(path: Path) -> bool:
+    """SQLite tells of a full disk as of any other trouble when it is the shared memory that finds no room."""
+    try:
+        return shutil.disk_usage(path.parent).free < NO_ROOM_BYTES
+    except OSError:
+        return False
+
+
+def _translated(error: DBAPIError, path: Path) -> StoreError:
     """The error of our own tree that says what SQLite's error means to the user."""
     text = str(error.orig).lower()
     if "locked" in text or "busy" in text:
@@ -272,7 +292,9 @@ def _translated(error: DBAPIError, path: Path) -> StoreError | ConfigError:
     if "full" in text:
         return StoreFull(f"The disk has no room for {path}; nothing was stored. Free some space and try again.")
     if "readonly" in text or "unable to open" in text or "permission" in text:
-        return ConfigError(
+        return StoreReadOnly(
             f"Cannot write {path}. Check its permissions, or choose another directory with RALEX_MONITOR_HOME."
         )
+    if "disk i/o error" in text and _has_no_room(path):
+        return StoreFull(f"The disk has no room for {path}; nothing was stored. Free some space and try again.")
     return StoreError(f"{path} could not be used: {error.orig}.")

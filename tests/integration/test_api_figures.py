@@ -31,6 +31,7 @@ from ralex_core.dashboard.contexts.rows import (
 )
 from ralex_core.dashboard.contexts.traces import BottlenecksView, TraceList
 from ralex_core.dashboard.envelope import Envelope
+from ralex_core.dashboard.health import PROBE_EVERY_S
 from ralex_core.dashboard.live_message import LiveMessage
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
 from ralex_core.storage.queries import totals
@@ -211,9 +212,10 @@ async def test_an_empty_store_has_a_status_too(tmp_path: Path) -> None:
 
 
 async def test_probes_and_metrics_answer(own_host: SmallHost, own_client: httpx.AsyncClient) -> None:
-    assert (await own_client.get("/healthz")).json() == {"status": "ok"}
-    assert (await own_client.get("/readyz")).json() == {"status": "ready"}
+    assert (await own_client.get("/healthz")).json() == {"status": "ok", "reasons": []}
+    assert (await own_client.get("/readyz")).json() == {"status": "ready", "reasons": []}
     own_host.not_ready = "The telemetry store in /secret/place does not answer"
+    own_host.clock.advance(PROBE_EVERY_S)  # type: ignore[attr-defined]
     answer = await own_client.get("/readyz")
     assert answer.status_code == 503
     assert "/secret" not in answer.text

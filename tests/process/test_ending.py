@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import socket
 import sys
@@ -28,7 +27,7 @@ WEDGED = (sys.executable, "-m", "tests.support.wedged")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path / "home", executable=WEDGED, extra_environment={"PYTHONPATH": os.getcwd()}) as started:
+    with running(tmp_path / "home", executable=WEDGED, extra_environment={"PYTHONPATH": str(Path.cwd())}) as started:
         yield started
 
 

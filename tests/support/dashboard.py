@@ -80,7 +80,7 @@ class SmallHost:
     not_ready: str | None = None
 
     def __post_init__(self) -> None:
-        self.metrics = SelfMetrics()
+        self.metrics = SelfMetrics(self.clock.monotonic)
         self.book = PriceBook(self.settings)
         self.hub = LiveHub(self.clock, self.settings, self.metrics)
         self.state = StateStore(self.settings.state_path, self.clock)

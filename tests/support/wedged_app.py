@@ -1,4 +1,4 @@
-"""The real server with doors to get stuck behind: started by `python -m tests.support.wedged serve …`, for tests of health and end.
+"""The real server with doors to get stuck behind, for tests of its health and its end; `tests.support.wedged` runs it.
 
 `POST /wedge/writer` gives the thread that writes a task that never returns. `/wedge/v1/traces` is the real OTLP door
 over an intake that never returns, so that its decoder spins; `/wedge/forever` is an answer that never ends.
@@ -56,6 +56,10 @@ def wedged(runtime: Runtime) -> FastAPI:
         held = threading.Lock()
         held.acquire()
         held.acquire()
+
+    @app.post("/wedge/wait")
+    def wait() -> None:
+        threading.Event().wait()
 
     @app.get("/wedge/forever")
     def forever() -> StreamingResponse:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from ralex_core.dashboard.api.described import described
-from ralex_core.dashboard.envelope import error_answer, json_response
+from ralex_core.dashboard.contexts.monitor import HealthReason
+from ralex_core.dashboard.envelope import json_response
 from ralex_core.dashboard.metrics_text import CONTENT_TYPE, metrics_text
-from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.site import Site
 from ralex_core.storage.queries import status_totals
 from ralex_core.storage.status import status_document
@@ -49,8 +50,12 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Probed:
+    """`status` is ok or stuck (`/healthz`), ready or not_ready (`/readyz`)."""
+
     status: str
+    reasons: list[HealthReason]
+    """Empty when all is well, the gravest first."""
 
 
 def status_router(site: Site) -> APIRouter:
@@ -64,24 +69,34 @@ def status_router(site: Site) -> APIRouter:
     return router
 
 
+_UNWELL: dict[int | str, dict[str, Any]] = {503: {"description": "The same object, with reasons."}}
+_RETRY_AFTER_S = "5"
+
+
+def _probed(status: str, reasons: list[HealthReason]) -> Response:
+    response = json_response(orjson.dumps(Probed(status, reasons)))
+    if reasons:
+        response.status_code = 503
+        response.headers["Retry-After"] = _RETRY_AFTER_S
+    return response
+
+
 def probes_router(site: Site) -> APIRouter:
     """Routes outside `/api/v1`, where orchestrators expect them."""
     router = APIRouter(tags=["Status"])
 
-    @router.get("/healthz", openapi_extra=described(Alive))
+    # on the event loop, since every thread of the pool may be stuck
+    @router.get("/healthz", openapi_extra=described(Probed), responses=_UNWELL)
     async def healthz() -> Response:
-        """The process answers."""
-        return json_response(b'{"status":"ok"}')
+        """Whether the process is alive; 503 when a thread is stuck for good, so that a supervisor restarts it."""
+        reasons = site.health_desk.wedged()
+        return _probed("stuck" if reasons else "ok", reasons)
 
-    @router.get("/readyz", openapi_extra=described(Alive))
-    def readyz(request: Request) -> Response:
-        """Everything is started and the store answers; 503 otherwise."""
-        if site.host.ready() is None:
-            return json_response(b'{"status":"ready"}')
-        # open to everybody: the reason may name paths, so it is not told here
-        return error_answer(
-            request, RequestProblem(503, "not_ready", "The telemetry store does not answer yet; ask again.", 1)
-        )
+    @router.get("/readyz", openapi_extra=described(Probed), responses=_UNWELL)
+    async def readyz() -> Response:
+        """Whether data is taken; 503 while it is not, with what is wrong, since when and what to do."""
+        reasons = await site.health_desk.ask()
+        return _probed("not_ready" if reasons else "ready", reasons)
 
     @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:

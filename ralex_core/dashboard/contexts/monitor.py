@@ -9,6 +9,21 @@ CheckStatus = Literal["ok", "warn", "bad", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
+class HealthReason:
+    """Why the monitor cannot take data, or not all of it. `advice` says what to do."""
+
+    code: str
+    """decoder_stuck, writer_stuck, store_stuck, writer_dead, disk_full, store_refuses, store_unavailable,
+    state_unwritable or queue_full."""
+    sentence: str
+    advice: str
+    since_at: str
+    since_us: int
+    restart: bool
+    """Whether only a restart helps: `/healthz` answers 503 for these."""
+
+
+@dataclass(frozen=True, slots=True)
 class SelfCheck:
     """One thing that could be wrong with the monitor. `sentence` says how it is, and what to do unless it is fine."""
 
@@ -220,6 +235,8 @@ class MonitorView:
     disk_free_bytes: int | None
     disk_total_bytes: int | None
     checks: list[SelfCheck]
+    reasons: list[HealthReason]
+    """Why data cannot be taken now; `/readyz` tells the same."""
     queue: QueueView
     writing: WritingView
     questions: list[NamedTiming]

@@ -43,7 +43,7 @@ def test_names_carry_units_and_counters_end_in_total() -> None:
         "_models",
         "_connections",
     )
-    others = {"price_overrides", "healthy", "build_info"}
+    others = {"price_overrides", "healthy", "not_ready", "build_info"}
     assert [name for name in HELP if not name.endswith(ends) and name not in others] == []
 
 

@@ -54,7 +54,7 @@ async def test_a_request_that_fails_is_counted_as_such(tmp_path: Path) -> None:
     with small_host(tmp_path) as host:
         async with client_of(host) as client:
             host.real.store.query("select 1")
-            host.ready = None  # type: ignore[assignment,method-assign] - something that cannot be called
-            assert (await client.get("/readyz")).status_code == 500
+            host.book = None  # type: ignore[assignment] - something that cannot be asked
+            assert (await client.get("/metrics")).status_code == 500
         counted = host.metrics.all_counters()["http_requests_total"]
-    assert counted[(("method", "GET"), ("route", "/readyz"), ("status", "5xx"))] == 1
+    assert counted[(("method", "GET"), ("route", "/metrics"), ("status", "5xx"))] == 1

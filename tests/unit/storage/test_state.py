@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from ralex_core.clock import ManualClock
-from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreLocked
+from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreLocked, StoreReadOnly
 from ralex_core.storage import state as state_module
 from ralex_core.storage import state_tables
 from ralex_core.storage.state import MIGRATIONS, REVISIONS, Cursor, StateStore
@@ -188,7 +188,7 @@ def test_a_file_that_another_process_is_changing_is_named_locked(path: Path) -> 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match=r"Choose another one|Cannot write"):
+    with pytest.raises((ConfigError, StoreReadOnly), match=r"Choose another one|Cannot write"):
         StateStore(tmp_path / "home" / "state.sqlite")
 
 
@@ -200,7 +200,7 @@ def test_a_path_below_a_file_is_a_configuration_error(tmp_path: Path) -> None:
 
 def test_a_directory_in_the_files_place_is_a_configuration_error(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(ConfigError, match=r"Cannot write"):
+    with pytest.raises(StoreReadOnly, match=r"Cannot write"):
         StateStore(path)
 
 
