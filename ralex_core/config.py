@@ -23,6 +23,10 @@ ENV_PREFIX = "RALEX_MONITOR_"
 CONFIG_FILE = "config.toml"
 
 
+TOKEN_CHARACTERS = 6
+"""Different characters a token has at least: a random one of 16 hex digits has fewer in one of ten million."""
+
+
 class Tier(BaseModel):
     """A named price class. A model belongs to the first tier that names it, else to the first it is under."""
 
@@ -257,6 +261,20 @@ class Settings(BaseSettings):
         default=OpenRouterSettings(),
         description="How bills are fetched from OpenRouter, see [Closing the books](statement.md#settings).",
     )
+
+    @field_validator("token")
+    @classmethod
+    def _hard_to_guess(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise ValueError("may hold letters, digits and punctuation of ASCII only, and no spaces")
+        if len(set(value)) < TOKEN_CHARACTERS:
+            raise ValueError(
+                f"has fewer than {TOKEN_CHARACTERS} different characters, so it can be guessed; "
+                "make one with: openssl rand -hex 24"
+            )
+        return value
 
     @field_validator("upstreams", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
@@ -44,10 +45,13 @@ from ralex_core.dashboard.self_checks import reason
 from ralex_core.dashboard.self_watch import SelfWatch
 from ralex_core.dashboard.static_files import StaticFiles
 from ralex_core.dashboard.welcome import Imports
+from ralex_core.errors import StoreError
 from ralex_core.model.window import DAY_US, Filters, Scope, Window
 from ralex_core.render import environment, exact
 from ralex_core.storage.queries import extent, operations_page
 from ralex_core.zone import zone_of
+
+logger = logging.getLogger(__name__)
 
 LIVE_PATH = "/ws/monitoring"
 EXTENT_REMEMBER_S = 1.0
@@ -139,7 +143,11 @@ class Site:
         """Costs of stored operations were corrected; returns when everything counts them again."""
         writer = self.host.active_writer()
         writer.run(self.host.hub.reseed).result()
-        writer.flush()
+        try:
+            writer.flush()
+        except StoreError as error:  # what was corrected is stored; rollups follow, and questions do without them
+            logger.warning("Rollups could not be brought up to a correction yet: %s", error)
+            self.host.metrics.add("writer_failures_total")
         self.data_changed()
 
     def older_feed(self, filters: Filters) -> list[FeedItem]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import tzinfo
 from decimal import Decimal
+from typing import TypeVar
 
 from ralex_core.budgeting.budget import DAILY_ID, Budget, daily_budget
 from ralex_core.budgeting.guard import BudgetGuard
 from ralex_core.budgeting.periods import rolling_step_us
 from ralex_core.clock import Clock
 from ralex_core.config import Settings
-from ralex_core.errors import InvalidBudget
+from ralex_core.errors import InvalidBudget, StoreError
 from ralex_core.model.window import Window
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.queries.budgets import budget_parts
@@ -24,6 +25,8 @@ from ralex_core.storage.writer import BatchWriter
 from ralex_core.zone import zone_of
 
 logger = logging.getLogger(__name__)
+
+Kept = TypeVar("Kept")
 
 LOOK_S = 1.0
 """Between looks whether the store must be read again."""
@@ -82,9 +85,7 @@ class BudgetKeeper:
             InvalidBudget: it makes no sense, or its name is taken.
         """
         self._refuse_built_in_name(budget)
-        made = self._stored.add(budget)
-        self.reload()
-        return made
+        return self._kept(lambda: self._stored.add(budget))
 
     def change(self, budget: Budget) -> Budget | None:
         """Replace the budget of that id; None when there is none.
@@ -94,9 +95,7 @@ class BudgetKeeper:
         """
         _refuse_built_in(budget.id)
         self._refuse_built_in_name(budget)
-        changed = self._stored.change(budget)
-        self.reload()
-        return changed
+        return self._kept(lambda: self._stored.change(budget))
 
     def delete(self, budget_id: str) -> Budget | None:
         """Delete a budget; None when there is none.
@@ -105,9 +104,7 @@ class BudgetKeeper:
             InvalidBudget: it comes from a setting.
         """
         _refuse_built_in(budget_id)
-        found = self._stored.delete(budget_id)
-        self.reload()
-        return found
+        return self._kept(lambda: self._stored.delete(budget_id))
 
     def restore(self, budget_id: str) -> Budget | None:
         """Bring a deleted budget back; None when there is none.
@@ -115,9 +112,23 @@ class BudgetKeeper:
         Raises:
             InvalidBudget: another one has its name now.
         """
-        found = self._stored.restore(budget_id)
-        self.reload()
-        return found
+        return self._kept(lambda: self._stored.restore(budget_id))
+
+    def _kept(self, change: Callable[[], Kept]) -> Kept:
+        """Keep a change of the list and let the guard hold calls to it.
+
+        What a full disk can refuse comes first, and the change itself is one transaction: where this raises, nothing is
+        different, now or after a restart. Once the change is kept, a store that cannot be read only delays the guard.
+        """
+        self._writer.run(self._catch_up).result()
+        kept = change()
+        try:
+            self.reload()
+        except StoreError as error:
+            logger.warning("A budget was changed, and its spending could not be read yet: %s", error)
+            self._metrics.add("budget_failures_total")
+            self._read_at = -READ_AGAIN_S  # the next look reads again
+        return kept
 
     def _refuse_built_in_name(self, budget: Budget) -> None:
         built_in = daily_budget(self._settings.daily_budget_usd)
@@ -136,12 +147,16 @@ class BudgetKeeper:
     def _load(self) -> None:
         started = self._clock.monotonic()
         budgets = self.all()
-        if budgets:  # what rollups do not tell of yet would be forgotten
-            self._store.refresh_rollups(coarse=self._store.needs_coarse)
+        if budgets:
+            self._catch_up()
         self.guard.load(budgets, self._spent)
         self._read_at = self._clock.monotonic()
         self._took_s = self._read_at - started
         self._metrics.observe("budget_read_seconds", self._took_s)
+
+    def _catch_up(self) -> None:
+        """On the thread that commits, before spending is read: what rollups do not tell of yet would be forgotten."""
+        self._store.refresh_rollups(coarse=self._store.needs_coarse)
 
     def _spent(self, budget: Budget, window: Window) -> Iterable[tuple[int, Decimal]]:
         bucket = rolling_step_us(budget.rolling_hours or 1) if budget.period == "rolling" else None

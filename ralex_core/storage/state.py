@@ -225,12 +225,20 @@ class StateStore:
 
     # --- audit log ---------------------------------------------------------------------------------------------
 
-    def audit(self, action: str, subject: str, detail: Mapping[str, Any] | str | None = None) -> None:
-        """Note that something was done: `action` to `subject`."""
+    def audit(self, action: str, subject: str, detail: Mapping[str, Any] | str | None = None) -> int:
+        """Note that something is done: `action` to `subject`. Returns the note's number, for `take_back`.
+
+        Before it is done, so that a state file that cannot be written keeps it from being done.
+        """
         text = detail if detail is None or isinstance(detail, str) else json.dumps(detail, sort_keys=True)
         row = {"at": self._clock.now_us(), "action": action, "subject": subject, "detail": text}
         with self.writing() as connection:
-            connection.execute(sa.insert(tables.audit), row)
+            return int(connection.execute(sa.insert(tables.audit), row).inserted_primary_key[0])
+
+    def take_back(self, note: int) -> None:
+        """What was noted was not done after all."""
+        with self.writing() as connection:
+            connection.execute(sa.delete(tables.audit).where(tables.audit.c.id == note))
 
     def audit_log(self, limit: int = 100) -> list[AuditEntry]:
         """The latest entries, newest first."""

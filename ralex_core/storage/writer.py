@@ -82,6 +82,8 @@ class BatchWriter:
         self._minutes = _Cadence(MINUTES_INTERVAL_S)
         self._coarse = _Cadence(COARSE_INTERVAL_S)
         self._samples_due_at = 0.0
+        self._told: dict[str, str] = {}
+        """What fails beside commits → the failure that was logged."""
 
     # --- for any thread ----------------------------------------------------------------------------------------
 
@@ -376,9 +378,14 @@ class BatchWriter:
         """Nothing that fails here may end the thread: log once, count, go on."""
         try:
             work()
-        except Exception:
-            logger.exception("The telemetry writer failed at %s", what)
+        except Exception as error:
+            if self._told.get(what) != str(error):  # rollups are tried every second, and a disk stays full for hours
+                self._told[what] = str(error)
+                known = isinstance(error, RalexError)
+                logger.error("The telemetry writer failed at %s: %s", what, error, exc_info=not known)
             self._metrics.add("writer_failures_total")
+        else:
+            self._told.pop(what, None)
 
 
 def _shares(submissions: list[Submission], result: WriteResult) -> list[WriteResult]:

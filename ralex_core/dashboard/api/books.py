@@ -24,6 +24,7 @@ from ralex_core.dashboard.reconciliations import (
 )
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.dashboard.statement_csv import statement_csv
+from ralex_core.errors import StoreError
 from ralex_core.model.window import Window
 from ralex_core.monitoring.books.keeper import MAX_REASON
 from ralex_core.monitoring.books.period import BOUNDARIES
@@ -111,7 +112,16 @@ def books_router(site: Site) -> APIRouter:
         keeper, window = site.host.books, _window(site, body)
         if not body.apply:
             return answer(repricing_view(keeper.preview(window, body.model)))
-        return answer(repricing_view(keeper.reprice(window, body.model, by=body.by, reason=body.reason)))
+        try:
+            return answer(repricing_view(keeper.reprice(window, body.model, by=body.by, reason=body.reason)))
+        except StoreError as error:
+            raise RequestProblem(
+                503,
+                "repricing_interrupted",
+                "The store refused, so the repricing stopped: calls before that may have their new price, the others "
+                "have the old one. Do it again when the store takes data; that finishes it.",
+                30,
+            ) from error
 
     return router
 

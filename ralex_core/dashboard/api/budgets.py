@@ -14,8 +14,9 @@ from ralex_core.budgeting.periods import PERIODS
 from ralex_core.dashboard.api.described import described
 from ralex_core.dashboard.contexts.budgets import BudgetDetail, BudgetsView
 from ralex_core.dashboard.envelope import Envelope, answer
-from ralex_core.dashboard.problems import not_found
+from ralex_core.dashboard.problems import RequestProblem, not_found
 from ralex_core.dashboard.site import Site
+from ralex_core.errors import StoreError
 from ralex_core.model.money import parse_usd
 
 
@@ -64,6 +65,19 @@ def budgets_router(site: Site) -> APIRouter:
     router = APIRouter(tags=["Budgets"])
     keeper = site.host.budgets
 
+    def shown(budget_id: str, status: int = 200) -> Response:
+        """A budget that was kept, as it stands: that it cannot be read just now must not look as if it was not kept."""
+        try:
+            return answer(site.budgets.detail(budget_id), status)
+        except StoreError as error:
+            raise RequestProblem(
+                503,
+                "kept_not_shown",
+                "The budget is kept, so do not send it again; how it stands cannot be read just now. "
+                "GET /api/v1/budgets shows it.",
+                5,
+            ) from error
+
     @router.get("/budgets", openapi_extra=described(Envelope[BudgetsView]))
     def budgets() -> Response:
         """Every budget: spent, left, projected, when it runs out, and past periods; those in trouble first."""
@@ -74,7 +88,7 @@ def budgets_router(site: Site) -> APIRouter:
         """Make a budget. It counts what its period has cost already."""
         made = keeper.add(body.budget())
         site.budgets.forget()
-        return answer(site.budgets.detail(made.id), 201)
+        return shown(made.id, 201)
 
     @router.get("/budgets/{budget_id}", openapi_extra=described(Envelope[BudgetDetail]))
     def budget(budget_id: str) -> Response:
@@ -87,7 +101,7 @@ def budgets_router(site: Site) -> APIRouter:
         if keeper.change(body.budget(budget_id)) is None:
             raise not_found(f"There is no budget {budget_id[:40]!r}. GET /api/v1/budgets lists them.")
         site.budgets.forget()
-        return answer(site.budgets.detail(budget_id))
+        return shown(budget_id)
 
     @router.delete("/budgets/{budget_id}", openapi_extra=described(Envelope[Deleted]))
     def delete(budget_id: str) -> Response:
@@ -104,6 +118,6 @@ def budgets_router(site: Site) -> APIRouter:
         if keeper.restore(budget_id) is None:
             raise not_found(f"No deleted budget {budget_id[:40]!r} is kept.")
         site.budgets.forget()
-        return answer(site.budgets.detail(budget_id))
+        return shown(budget_id)
 
     return router

@@ -48,8 +48,8 @@ def start_imports(site: Site, source: str) -> list[JobView]:
         raise not_found(f"No logs of {source[:80]!r} were found on this machine. See GET /api/v1/imports for what was.")
     jobs: list[JobView] = []
     for found in chosen:
-        jobs.append(job_view(site.host.start_import(found.source, found.paths)))
         site.host.state.audit("import", found.source, f"{found.files} files")
+        jobs.append(job_view(site.host.start_import(found.source, found.paths)))
     return jobs
 
 

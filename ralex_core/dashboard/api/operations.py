@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from ralex_core.dashboard.problems import not_found
 from ralex_core.dashboard.reconciliations import bill_sentence
 from ralex_core.dashboard.site import Site, query_of
 from ralex_core.dashboard.waterfall import MAX_SPANS, trace_view
+from ralex_core.errors import RalexError
 from ralex_core.model.operation import Operation
 from ralex_core.render import to_iso
 from ralex_core.storage.queries import operation, trace
@@ -99,9 +101,8 @@ def operations_router(site: Site) -> APIRouter:
         if found.quarantine is None:
             return answer(Changed(False))
         claim = found.reported_usd if found.quarantine == "reported" else found.billed_usd
-        changed = await amend(site, Amendment(operation_id, accept_claim=True))
-        site.host.state.audit("accept-claim", operation_id, f"{found.quarantine} {claim}")
-        return answer(Changed(changed))
+        amendment = Amendment(operation_id, accept_claim=True)
+        return answer(Changed(await amend(site, amendment, "accept-claim", f"{found.quarantine} {claim}")))
 
     @router.post("/operations/{operation_id:path}/outcome", openapi_extra=described(Envelope[Changed]))
     async def set_outcome(operation_id: str, body: OutcomeRequest) -> Response:
@@ -109,20 +110,27 @@ def operations_router(site: Site) -> APIRouter:
         found = await asyncio.to_thread(find_operation, site, operation_id)
         if found.outcome == body.outcome:
             return answer(Changed(False))
-        changed = await amend(site, Amendment(operation_id, outcome=body.outcome))
-        site.host.state.audit("set-outcome", operation_id, f"{found.outcome} → {body.outcome}")
-        return answer(Changed(changed))
+        amendment = Amendment(operation_id, outcome=body.outcome)
+        return answer(Changed(await amend(site, amendment, "set-outcome", f"{found.outcome} → {body.outcome}")))
 
     return router
 
 
-async def amend(site: Site, amendment: Amendment) -> bool:
-    """Change a stored operation, and let everything that counted it count again. Returns whether it was there."""
-    writer = site.host.active_writer()
-    changed = await asyncio.wrap_future(writer.amend([amendment]))
-    await asyncio.wrap_future(writer.run(site.host.hub.reseed))
-    await asyncio.to_thread(writer.flush)
-    site.data_changed()
+async def amend(site: Site, amendment: Amendment, action: str, detail: str) -> bool:
+    """Change a stored operation, and let everything that counted it count again. Returns whether it was there.
+
+    It is noted in the audit log first, and the note is taken back when the store refuses: where this raises, nothing
+    is different.
+    """
+    state = site.host.state
+    note = await asyncio.to_thread(state.audit, action, amendment.operation_id, detail)
+    try:
+        changed = await asyncio.wrap_future(site.host.active_writer().amend([amendment]))
+    except RalexError:
+        with contextlib.suppress(RalexError):  # the first error is the one to tell
+            await asyncio.to_thread(state.take_back, note)
+        raise
+    await asyncio.to_thread(site.costs_changed)
     return changed > 0
 
 

@@ -62,15 +62,20 @@ def resources_router(site: Site) -> APIRouter:
     def watch(body: WatchRequest) -> Response:
         """Measure a process by its pid until it ends."""
         site.host.resources.watch.watch(body.pid)
-        site.host.state.audit("watch_process", str(body.pid), None)
+        try:
+            site.host.state.audit("watch_process", str(body.pid), None)
+        except BaseException:
+            site.host.resources.watch.unwatch(body.pid)
+            raise
         return answer(Watched(site.host.resources.watch.pids), 201)
 
     @router.delete("/resources/processes/{pid}", openapi_extra=described(Envelope[Watched]))
     def unwatch(pid: int) -> Response:
         """No longer measure a process that was given by pid. One that is watched by its name stays."""
-        if not site.host.resources.watch.unwatch(pid):
+        if pid not in site.host.resources.watch.pids:
             raise not_found(f"No process {pid} is watched by its pid. See GET /api/v1/resources/processes for what is.")
         site.host.state.audit("unwatch_process", str(pid), None)
+        site.host.resources.watch.unwatch(pid)
         return answer(Watched(site.host.resources.watch.pids))
 
     return router
