@@ -23,8 +23,8 @@ ENV_PREFIX = "RALEX_MONITOR_"
 CONFIG_FILE = "config.toml"
 
 
-TOKEN_CHARACTERS = 6
-"""Different characters a token has at least: a random one of 16 hex digits has fewer in one of ten million."""
+TOKEN_CHARACTERS = 5
+"""Different characters a token has at least: of random ones of 16 hex digits, one in two million has fewer."""
 
 
 class Tier(BaseModel):

@@ -106,7 +106,9 @@ def create_app(runtime: Host) -> FastAPI:
     _add_errors(app, site)
     app.add_middleware(HeadAsGet)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESSION_LEVEL)
-    app.add_middleware(Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics)
+    app.add_middleware(
+        Guard, settings=runtime.settings, clock=runtime.clock, metrics=runtime.metrics, ended=site.ended_sessions
+    )
     app.add_middleware(RequestTimes, metrics=runtime.metrics, prefix=API)
     app.in_front = (PREFIX, gateway)
     return app

@@ -138,7 +138,7 @@ def _add_login(router: APIRouter, site: Site) -> None:
     token = site.host.settings.token
     if token is None:
         return
-    desk = LoginDesk(token, site.host.clock)
+    desk = LoginDesk(token, site.host.clock, site.ended_sessions)
 
     def form(request: Request, target: str, *, failed: bool) -> Response:
         status = 401 if failed else 200
@@ -165,6 +165,7 @@ def _add_login(router: APIRouter, site: Site) -> None:
 
     @router.post("/logout")
     def logout(request: Request) -> Response:
+        desk.sign_out(request.headers.get("cookie", ""))
         response = RedirectResponse("/login", 303)
         response.headers["Set-Cookie"] = cookie_header("", secure=request.url.scheme == "https", max_age_s=0)
         return response

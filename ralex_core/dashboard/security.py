@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import json
 import secrets
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -27,6 +29,7 @@ from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.errors import ConfigError
 from ralex_core.render import to_json
 from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.state import StateStore
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -88,10 +91,35 @@ def require_token_off_loopback(settings: Settings) -> None:
         )
 
 
-class Sessions:
-    """Login cookies: an expiry time, signed with the token. Nothing is stored; a new token ends all of them."""
+class EndedSessions:
+    """Cookies that were signed out before they expired, by their signatures: kept in the state store."""
 
-    def __init__(self, token: str, clock: Clock) -> None:
+    KEY = "ended_sessions"
+
+    def __init__(self, state: StateStore, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ended: dict[str, int] = json.loads(state.get_setting(self.KEY) or "{}")
+
+    def __contains__(self, signature: str) -> bool:
+        return signature in self._ended
+
+    def end(self, signature: str, expiry_us: int) -> None:
+        """End a session for good. Raises StoreError when that cannot be stored; then it goes on."""
+        with self._lock:
+            now = self._clock.now_us()
+            ended = {known: until for known, until in self._ended.items() if until > now} | {signature: expiry_us}
+            self._state.set_setting(self.KEY, json.dumps(ended))
+            self._ended = ended
+
+
+class Sessions:
+    """Login cookies: an expiry time, signed with the token. They end when they expire, are signed out (`ended`), or
+    the token changes."""
+
+    def __init__(self, token: str, clock: Clock, ended: EndedSessions | None = None) -> None:
+        self._ended = ended
         self._token = token.encode()
         self._key = hashlib.sha256(b"ralex-monitor session\0" + self._token).digest()
         self._clock = clock
@@ -109,7 +137,13 @@ class Sessions:
         expiry, _, signature = cookie.partition(".")
         if not hmac.compare_digest(signature.encode(), self._sign(expiry).encode()):
             return False
-        return int(expiry) > self._clock.now_us()
+        return int(expiry) > self._clock.now_us() and (self._ended is None or signature not in self._ended)
+
+    def end(self, cookie: str) -> None:
+        """Sign a cookie out, wherever copies of it are. One that is not valid stays so."""
+        if self._ended is not None and self.is_valid(cookie):
+            expiry, _, signature = cookie.partition(".")
+            self._ended.end(signature, int(expiry))
 
     def _sign(self, expiry: str) -> str:
         return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()
@@ -121,8 +155,8 @@ class LoginDesk:
     TRIES = 10
     WINDOW_S = 60.0
 
-    def __init__(self, token: str, clock: Clock) -> None:
-        self._sessions = Sessions(token, clock)
+    def __init__(self, token: str, clock: Clock, ended: EndedSessions | None = None) -> None:
+        self._sessions = Sessions(token, clock, ended)
         self._clock = clock
         self._failed: deque[float] = deque(maxlen=self.TRIES)
 
@@ -141,15 +175,28 @@ class LoginDesk:
         self._failed.append(now)
         return None
 
+    def sign_out(self, cookie_header: str) -> None:
+        """End the session of a `Cookie` header; without one there is nothing to do."""
+        cookie = session_cookie(cookie_header)
+        if cookie is not None:
+            self._sessions.end(cookie)
+
 
 class Guard:
     """The outermost middleware: checks every request, gives it an id, and adds the security headers to its answer."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, clock: Clock, metrics: SelfMetrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        clock: Clock,
+        metrics: SelfMetrics,
+        ended: EndedSessions | None = None,
+    ) -> None:
         require_token_off_loopback(settings)
         self._app = app
         self._metrics = metrics
-        self._sessions = Sessions(settings.token, clock) if settings.token else None
+        self._sessions = Sessions(settings.token, clock, ended) if settings.token else None
         self._hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

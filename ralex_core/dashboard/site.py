@@ -41,6 +41,7 @@ from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.questions import Pool, Remembered
 from ralex_core.dashboard.resource_rows import process_point, state_view
 from ralex_core.dashboard.rows import feed_item, resource_point
+from ralex_core.dashboard.security import EndedSessions
 from ralex_core.dashboard.self_checks import reason
 from ralex_core.dashboard.self_watch import SelfWatch
 from ralex_core.dashboard.static_files import StaticFiles
@@ -100,6 +101,7 @@ class Site:
         self.watch = SelfWatch(host)
         self.log = LogWatch(host.metrics)
         self.health_desk = HealthDesk(host)
+        self.ended_sessions = EndedSessions(host.state, host.clock) if host.settings.token else None
         self._checks = Remembered(host.clock, CHECKS_REMEMBER_S, entries=1)
         self._extents = Remembered(host.clock, EXTENT_REMEMBER_S, entries=2)
         self._templates = environment(zone=self.zone, now_us=host.clock.now_us, static_url=self.files.url)

@@ -17,7 +17,7 @@ from ralex_core.collection.importers.registry import all_importers, importer_for
 from ralex_core.collection.intake import Intake
 from ralex_core.config import Settings
 from ralex_core.dashboard.live import LiveHub
-from ralex_core.errors import ConfigError
+from ralex_core.errors import ConfigError, RalexError
 from ralex_core.monitoring.books.keeper import BooksKeeper
 from ralex_core.monitoring.budget_keeper import BudgetKeeper
 from ralex_core.monitoring.forecast_keeper import ForecastKeeper
@@ -273,8 +273,9 @@ class Runtime:
         while True:
             try:
                 self.data.writer.run(lambda: self.data.store.apply_retention(self.clock.now_us())).result()
-            except Exception:
-                logger.exception("Retention failed; it is tried again in a quarter of an hour")
+            except Exception as error:
+                known = isinstance(error, RalexError)
+                logger.error("Retention failed; it is tried again in a quarter of an hour: %s", error, exc_info=not known)
                 self.metrics.add("housekeeping_failures_total")
             if self._stopping.wait(HOUSEKEEPING_S):
                 return

@@ -90,8 +90,8 @@ def run_server(
         undo.callback(bound.close)
         runtime = Runtime(settings, metrics=metrics)
         undo.callback(runtime.close)
-        write_server_file(settings.home, settings.host, settings.port)
         undo.callback(remove_server_file, settings.home)
+        _announce(settings)
         url = server_url(settings.host, settings.port)
         if demo:
             runtime.demo_start()
@@ -140,6 +140,14 @@ def application(runtime: Runtime) -> FastAPI:
 def _is_news(record: logging.LogRecord) -> bool:
     """Whether a line of the HTTP server's log tells anything: the gateway cuts an answer that its upstream cut."""
     return record.msg != "ASGI callable returned without completing response."
+
+
+def _announce(settings: Settings) -> None:
+    """A full disk must not keep the pages from being read; nothing but the address in a file is missing then."""
+    try:
+        write_server_file(settings.home, settings.host, settings.port)
+    except ConfigError as error:
+        logger.warning("Other commands do not find this server: %s", error)
 
 
 def _open_browser(url: str) -> None:

@@ -269,6 +269,28 @@ async def test_signing_in_and_out_in_a_browser(tmp_path: Path) -> None:
             assert (await client.get("/operations")).status_code == 303
 
 
+async def test_a_stolen_cookie_is_refused_after_signing_out_also_by_the_next_run(tmp_path: Path) -> None:
+    token = "correct-horse-battery"
+    with small_host(tmp_path, token=token) as host:
+        async with client_of(host) as client:
+            first = await client.post("/login", data={"token": token})
+            stolen = {"cookie": first.headers["set-cookie"].partition(";")[0]}
+            host.clock.advance(1)  # type: ignore[attr-defined]
+            other = await client.post("/login", data={"token": token})
+            kept = {"cookie": other.headers["set-cookie"].partition(";")[0]}
+            client.cookies.clear()
+            assert (await client.get("/api/v1/status", headers=stolen)).status_code == 200
+            await client.post("/logout", headers=stolen)
+            client.cookies.clear()
+            assert (await client.get("/api/v1/status", headers=stolen)).status_code == 401
+            assert (await client.get("/api/v1/status", headers=kept)).status_code == 200
+            assert (await client.post("/logout", headers=stolen)).status_code == 401
+    with small_host(tmp_path, token=token) as again:
+        async with client_of(again) as client:
+            assert (await client.get("/api/v1/status", headers=stolen)).status_code == 401
+            assert (await client.get("/api/v1/status", headers=kept)).status_code == 200
+
+
 async def test_a_login_never_leads_to_another_site(tmp_path: Path) -> None:
     token = "correct-horse-battery"
     with small_host(tmp_path, token=token) as host:

@@ -58,7 +58,7 @@ def spent_by(store: Store, scope: Scope, column: str, limit: int) -> Spent:
     found, groups = ranked(store, scope, _MEASURES, group=(column,), limit=limit, kind="llm")
     rows = [SpentRow(*row) for row in found]
     sums = measured(store, scope, _MEASURES, kind="llm")[0]
-    whole = [Decimal(0) if value is None and place == 0 else value or 0 for place, value in enumerate(sums)]
+    whole = [Decimal(sums[0] or 0), *(value or 0 for value in sums[1:])]
     total = SpentRow(None, *whole)  # pyright: ignore[reportArgumentType] - money first, then counts
     if groups <= len(rows):
         return Spent(rows, groups, None, total)

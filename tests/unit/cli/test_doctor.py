@@ -95,7 +95,7 @@ def test_a_clock_before_the_release_and_an_old_price_list_are_found(command: Com
 def test_an_open_address_without_a_token_fails(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RALEX_MONITOR_HOST", "0.0.0.0")
     assert findings(command)["reachable from"]["verdict"] == "fail"
-    monkeypatch.setenv("RALEX_MONITOR_TOKEN", "t" * 16)
+    monkeypatch.setenv("RALEX_MONITOR_TOKEN", "correct-horse-battery")
     assert findings(command)["reachable from"]["verdict"] == "warn"
 
 

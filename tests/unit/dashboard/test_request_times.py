@@ -39,7 +39,7 @@ async def test_requests_are_told_by_method_route_and_status(tmp_path: Path) -> N
 
 
 async def test_a_refused_request_is_counted_without_its_path(tmp_path: Path) -> None:
-    with small_host(tmp_path, token="t" * 20) as host:
+    with small_host(tmp_path, token="correct-horse-battery") as host:
         async with client_of(host) as client:
             assert (await client.get("/api/v1/totals?secret=1")).status_code == 401
             await client.request("BREW", "/coffee")

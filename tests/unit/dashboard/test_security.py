@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ralex_core.clock import ManualClock
-from ralex_core.config import Settings
+from ralex_core.config import Settings, load_settings
 from ralex_core.dashboard.problems import RequestProblem
 from ralex_core.dashboard.security import (
     SESSION_US,
@@ -225,3 +225,12 @@ def test_a_login_leads_to_this_server_only(target: str, led_to: str) -> None:
 def test_other_cookies_are_no_session() -> None:
     assert session_cookie("a=b") is None
     assert session_cookie("ralex_monitor_session=abc.def") == "abc.def"
+
+
+@pytest.mark.parametrize(
+    "token", [" " * 20, "\t" * 20, "a" * 40, "abababababababab", "correct horse battery", "pässwörter-lang-1"]
+)
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
+    with pytest.raises(ConfigError, match="token") as caught:
+        load_settings(home=Path("/nowhere"), token=token)
+    assert token.strip() == "" or token not in str(caught.value)
