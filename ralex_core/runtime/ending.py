@@ -113,7 +113,8 @@ class Ending:
         else:
             thread = _holding()
             identifier, told = thread.ident or 0, f"Stuck: the thread {thread.name}."
-        frame = sys._current_frames().get(identifier)
+        # the way that is documented, whatever its name says
+        frame = sys._current_frames().get(identifier)  # pyright: ignore[reportPrivateUsage]
         stack = "" if frame is None else "".join(traceback.format_stack(frame)[-MAX_FRAMES:])
         return f"{told}\n{stack}".rstrip()
 

@@ -233,7 +233,7 @@ class StateStore:
         text = detail if detail is None or isinstance(detail, str) else json.dumps(detail, sort_keys=True)
         row = {"at": self._clock.now_us(), "action": action, "subject": subject, "detail": text}
         with self.writing() as connection:
-            return int(connection.execute(sa.insert(tables.audit), row).inserted_primary_key[0])
+            return connection.execute(sa.insert(tables.audit), row).lastrowid
 
     def take_back(self, note: int) -> None:
         """What was noted was not done after all."""
