@@ -275,7 +275,8 @@ class Runtime:
                 self.data.writer.run(lambda: self.data.store.apply_retention(self.clock.now_us())).result()
             except Exception as error:
                 known = isinstance(error, RalexError)
-                logger.error("Retention failed; it is tried again in a quarter of an hour: %s", error, exc_info=not known)
+                message = "Retention failed; it is tried again in a quarter of an hour: %s"
+                logger.error(message, error, exc_info=not known)
                 self.metrics.add("housekeeping_failures_total")
             if self._stopping.wait(HOUSEKEEPING_S):
                 return
