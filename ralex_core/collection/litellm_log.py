@@ -14,7 +14,7 @@ import orjson
 
 from ralex_core.collection.instrument.litellm import MADE_UP_ID
 from ralex_core.collection.llm_usage import BILLED_BY, NO_USAGE, Usage, fields_of, openai_usage, stated_cost, usd_of
-from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS, Parsed
+from ralex_core.collection.native import FIRST_US, LAST_US, MAX_DURATION_MS, MAX_RECORDS, Parsed, too_many_records
 from ralex_core.collection.semconv import provider_of
 from ralex_core.model.operation import Operation, derived_id
 
@@ -40,7 +40,10 @@ WITHOUT_OUTPUT = frozenset({"embeddings"})
 def parse_litellm(body: bytes | bytearray) -> Parsed:
     """Read every payload of a body: an array, one to a line, or a single one.
 
-    What is none is named by its place, from 0, with the reason; never raises for what the body holds.
+    What is none is named by its place, from 0, with the reason.
+
+    Raises:
+        TooManyRecords: there are more than `MAX_RECORDS`. For nothing else that the body holds.
     """
     operations: list[Operation] = []
     rejected: list[tuple[int, str]] = []
@@ -60,6 +63,8 @@ def _values(body: bytes | bytearray) -> list[tuple[Any, str | None]]:
         whole: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
         found: list[tuple[Any, str | None]] = []
+        if body.count(b"\n") > MAX_RECORDS:
+            raise too_many_records() from None
         for line in body.split(b"\n"):
             if line.strip():
                 try:
@@ -67,7 +72,10 @@ def _values(body: bytes | bytearray) -> list[tuple[Any, str | None]]:
                 except orjson.JSONDecodeError as error:
                     found.append((None, f"not valid JSON: {error}"))
         return found
-    return [(value, None) for value in (cast("list[Any]", whole) if isinstance(whole, list) else [whole])]
+    payloads = cast("list[Any]", whole) if isinstance(whole, list) else [whole]
+    if len(payloads) > MAX_RECORDS:
+        raise too_many_records()
+    return [(value, None) for value in payloads]
 
 
 def _operation(payload: Any) -> Operation:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -30,6 +30,11 @@ MAX_ATTRIBUTES_BYTES = 256 * 1024
 """The intake shortens long attributes; more than this is a mistake."""
 MAX_NESTING = 250
 """Levels that JSON can be written in. The intake keeps the outer ones."""
+MAX_RECORDS = 100_000
+"""Of one request."""
+MAX_HINTS = 100
+MAX_FIELD = 100
+"""Characters of an unknown field's name that are looked at."""
 MAX_COUNT = 2**53 - 1
 MAX_TOKENS = 10**12
 """More than any model reads in a year; sums of what is beyond it would not fit the rollups."""
@@ -56,15 +61,29 @@ class Parsed(NamedTuple):
     rejected: list[tuple[int, str]]
 
 
+class TooManyRecords(Exception):
+    """A request with more records than are read of one. The message says what to do."""
+
+
 class _Wrong(Exception):
     """Why a value is not taken; the field's name is put before it."""
+
+
+class _UnknownField(_Wrong):
+    """A field that is none. What may be meant takes long to find, so it is only said for the first of a request."""
+
+    def reason(self, *, hint: bool) -> str:
+        field = str(self)
+        return _unknown(field) if hint else f"{field[:MAX_FIELD]}: unknown field"
 
 
 def parse_operations(body: bytes | bytearray, content_type: str, now_us: int, door: str) -> Parsed:
     """Read every record of a decompressed request body. Costs about 5 µs per operation.
 
     `content_type` may carry parameters. A JSON body that is not one value is read line by line, so that NDJSON under
-    `application/json` works. An empty body gives nothing at all. Never raises for what the body holds.
+    `application/json` works. An empty body gives nothing at all.
+    Raises:
+        TooManyRecords: there are more than `MAX_RECORDS`. For nothing else that the body holds.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in ("", JSON):
@@ -79,7 +98,9 @@ def parse_operations(body: bytes | bytearray, content_type: str, now_us: int, do
     return _parse_lines(body, now_us, door)
 
 
-def _parse_values(values: Iterable[Any], now_us: int, door: str) -> Parsed:
+def _parse_values(values: list[Any], now_us: int, door: str) -> Parsed:
+    if len(values) > MAX_RECORDS:
+        raise too_many_records()
     parsed = _Parsing(now_us, door)
     for value in values:
         parsed.take(value)
@@ -87,6 +108,8 @@ def _parse_values(values: Iterable[Any], now_us: int, door: str) -> Parsed:
 
 
 def _parse_lines(body: bytes | bytearray, now_us: int, door: str) -> Parsed:
+    if body.count(b"\n") > MAX_RECORDS:
+        raise too_many_records()
     parsed = _Parsing(now_us, door)
     for number, line in enumerate(body.split(b"\n"), 1):
         if not line or line.isspace():
@@ -98,6 +121,10 @@ def _parse_lines(body: bytes | bytearray, now_us: int, door: str) -> Parsed:
         else:
             parsed.take(value)
     return parsed.done()
+
+
+def too_many_records() -> TooManyRecords:
+    return TooManyRecords(f"The request has more than {MAX_RECORDS:,} records. Send smaller batches.")
 
 
 class _Parsing:
@@ -120,6 +147,8 @@ class _Parsing:
     def _take_operation(self, value: Any, known: list[Any]) -> None:
         try:
             self._operations.append(_operation(value, known, self._now_us))
+        except _UnknownField as problem:
+            self.refuse(problem.reason(hint=len(self._rejected) < MAX_HINTS))
         except _Wrong as reason:
             self.refuse(str(reason))
 
@@ -133,8 +162,15 @@ class _Parsing:
         except ValueError as reason:
             self.refuse(str(reason))
             return
+        if len(value[tables.ROWS]) + len(self._operations) + len(self._rejected) > MAX_RECORDS:
+            raise too_many_records()
         try:
             known = _filled(self._blank, common)
+        except _UnknownField as problem:
+            reason = problem.reason(hint=True)
+            for _ in rows:
+                self.refuse(reason)
+            return
         except _Wrong as reason:
             for _ in rows:
                 self.refuse(str(reason))
@@ -180,7 +216,7 @@ def _filled(known: list[Any], record: dict[str, Any]) -> list[Any]:
             elif value is not None:
                 values[position] = read(value)
     except KeyError:
-        raise _Wrong(_unknown(field)) from None
+        raise _UnknownField(field) from None
     except (_Wrong, ValueError) as reason:
         raise _Wrong(f"{field}: {reason}") from None
     return values
@@ -209,9 +245,9 @@ def _check_parts(operation: Operation) -> None:
 def _unknown(field: str) -> str:
     if field in _SERVER_FIELDS:
         return f"{field}: filled in by the server; leave it out (claims are reported_usd and billed_usd)"
-    close = difflib.get_close_matches(field, _READERS, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(field[:MAX_FIELD], _READERS, n=1, cutoff=0.75)
     hint = f"did you mean {close[0]}?" if close else "put what has no field of its own into attributes"
-    return f"{field[:100]}: unknown field; {hint}"
+    return f"{field[:MAX_FIELD]}: unknown field; {hint}"
 
 
 # One reader per type of field: gives the value an Operation holds, or raises _Wrong or ValueError with the reason.

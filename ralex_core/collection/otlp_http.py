@@ -20,10 +20,14 @@ from ralex_core.collection.otlp_json import decode_json_traces
 from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
 from ralex_core.collection.otlp_metrics import DecodedMetrics, decode_json_metrics, decode_metrics
 from ralex_core.collection.redaction import Redaction
+from ralex_core.collection.protobuf_size import check_protobuf
 from ralex_core.collection.request_body import (
+    BODIES_AT_ONCE,
     BodyBudget,
     BodyProblem,
+    check_values,
     content_encoding,
+    decoding,
     decompressed,
     read_body,
 )
@@ -36,8 +40,6 @@ from ralex_core.storage.telemetry import Store, WriteResult
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DECODERS = 1
 """Threads that decode. A second one waits for the interpreter lock and takes the caches from the first."""
-BODIES_AT_ONCE = 4
-"""Bodies of the largest size that may be in memory together."""
 STORE_RETRY_AFTER_S = 5
 _RPC_CODES = {400: 3, 413: 3, 415: 3, 503: 14}
 """HTTP status → google.rpc.Code: INVALID_ARGUMENT, UNAVAILABLE."""
@@ -123,14 +125,16 @@ def otlp_router(
     settings: Settings,
     metrics: SelfMetrics,
     get_store: Callable[[], Store] | None = None,
+    *,
+    bodies: BodyBudget | None = None,
 ) -> APIRouter:
     """Routes of the OTLP/HTTP receiver, for the server to include. `get_intake` is asked on every request.
 
     `get_store` gives the store the intake writes to; without it there is no door for metrics, which have to be
-    compared with what was counted before.
+    compared with what was counted before. `bodies` is the room for requests, when other doors share it.
     """
     router = APIRouter(tags=["OTLP"])
-    reading = _Reading(settings)
+    reading = _Reading(settings, bodies)
     traces = _Door(TRACES, reading, get_intake, metrics)
     logs = _Door(LOGS, reading, get_intake, metrics)
 
@@ -183,9 +187,9 @@ def otlp_router(
 class _Reading:
     """What the doors share: memory for bodies and the thread that decodes them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bodies: BodyBudget | None) -> None:
         self.max_bytes = settings.max_body_mb << 20
-        self.budget = BodyBudget(BODIES_AT_ONCE * self.max_bytes)
+        self.budget = bodies or BodyBudget(BODIES_AT_ONCE * self.max_bytes)
         self.decoders = CapacityLimiter(DECODERS)
 
 
@@ -238,9 +242,10 @@ class _Door:
                 decoded, future = await anyio.to_thread.run_sync(
                     self._submit, intake, expected, body, content_type, encoding, limiter=self._reading.decoders
                 )
+            del body
+            return decoded, await asyncio.wrap_future(future)
         finally:
             self._reading.budget.give_back(size)
-        return decoded, await asyncio.wrap_future(future)
 
     def _submit(
         self,
@@ -258,8 +263,12 @@ class _Door:
 
     def _decoded(self, body: bytes, content_type: str, encoding: str, redaction: Redaction) -> Decoded:
         content = decompressed(body, encoding, max_bytes=self._reading.max_bytes)
-        decode = self._signal.decode_json if content_type == JSON else self._signal.decode
-        return decode(content, redaction=redaction)
+        with decoding(content):
+            if content_type == JSON:
+                check_values(content)
+                return self._signal.decode_json(content, redaction=redaction)
+            check_protobuf(content)
+            return self._signal.decode(content, redaction=redaction)
 
     def _answer(self, content_type: str, decoded: Decoded, result: WriteResult) -> Response:
         signal, received = self._signal, decoded.received

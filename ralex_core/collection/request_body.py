@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
 GZIP_MEMBER = 16 + zlib.MAX_WBITS
 CHUNK_BYTES = 1 << 20
+WINDOW_BYTES = 1 << 16
+"""Of a gzip body that is unpacked at a time: what lies behind a member is copied, and members may be tiny."""
+MAX_MEMBERS = 10_000
+"""Of a gzip body; a writer of blocks makes one for each 64 KiB."""
+MAX_VALUES = 1_000_000
+"""JSON values of one request. The smallest take two bytes on the wire and a hundred in memory."""
+BODIES_AT_ONCE = 2
+"""Bodies of the largest size that the doors may hold together, each until what it brought is committed."""
+LARGE_BYTES = 1 << 20
+"""Bodies beyond this are decoded one after the other: decoded, one takes several times its size."""
+_large_turn = threading.Lock()
 
 
 class BodyProblem(Exception):
@@ -86,23 +100,48 @@ def decompressed(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
         return body
     content: list[bytes] = []
     room = max_bytes
-    rest = body
+    members = position = 0  # position: of what was not given to zlib, or given back by it
+    view = memoryview(body)
     try:
-        while rest:
+        while position < len(body):
+            members += 1
+            if members > MAX_MEMBERS:
+                raise BodyProblem(413, f"The gzip body has more than {MAX_MEMBERS:,} members. Compress it as one.")
             member = zlib.decompressobj(GZIP_MEMBER)
             while not member.eof:
-                part = member.decompress(rest, min(CHUNK_BYTES, room + 1))
-                rest = member.unconsumed_tail
+                window = view[position : position + WINDOW_BYTES]
+                part = member.decompress(window, min(CHUNK_BYTES, room + 1))
+                position += len(window) - len(member.unconsumed_tail) - len(member.unused_data)
                 room -= len(part)
                 if room < 0:
                     raise _too_large(max_bytes)
-                if not (part or rest or member.eof):
+                if not (part or member.eof or position < len(body)):
                     raise BodyProblem(400, "The gzip body ends in the middle.")
-                content.append(part)
-            rest = member.unused_data
+                if part:
+                    content.append(part)
     except zlib.error as error:
         raise BodyProblem(400, f"The body is not gzip as its Content-Encoding says: {error}.") from error
     return content[0] if len(content) == 1 else b"".join(content)
+
+
+def check_values(content: bytes) -> None:
+    """Refuse JSON that holds too many values, before they are made; commas and brackets in texts count too.
+
+    Raises:
+        BodyProblem: 413.
+    """
+    if len(content) > MAX_VALUES and sum(map(content.count, (b",", b"{", b"[", b"\n"))) > MAX_VALUES:
+        raise BodyProblem(413, f"The body holds more than {MAX_VALUES:,} JSON values. Send smaller batches.")
+
+
+@contextmanager
+def decoding(content: bytes) -> Generator[None]:
+    """On a worker thread: large bodies wait for their turn, so that only one of them is in memory decoded."""
+    if len(content) <= LARGE_BYTES:
+        yield
+        return
+    with _large_turn:
+        yield
 
 
 def _too_large(max_bytes: int) -> BodyProblem:

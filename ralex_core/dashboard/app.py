@@ -22,6 +22,7 @@ from ralex_core.collection.gateway.gate import Gate
 from ralex_core.collection.gateway.recorder import GatewayRecorder
 from ralex_core.collection.gateway.routes import PREFIX
 from ralex_core.collection.otlp_http import otlp_router
+from ralex_core.collection.request_body import BODIES_AT_ONCE, BodyBudget
 from ralex_core.dashboard.api.books import books_router
 from ralex_core.dashboard.api.budgets import budgets_router
 from ralex_core.dashboard.api.costs import costs_router
@@ -76,6 +77,7 @@ def create_app(runtime: Host) -> FastAPI:
         ConfigError: it would be reachable from other machines without a token.
     """
     site = Site(runtime)
+    bodies = BodyBudget(BODIES_AT_ONCE * (runtime.settings.max_body_mb << 20))
     gateway = site.gateway = make_gateway(runtime)
     app = DescribedApi(
         title="Ralex Monitor",
@@ -88,9 +90,9 @@ def create_app(runtime: Host) -> FastAPI:
     )
     # Routes are looked through in this order: what programs send comes first, and a POST to /operations is the door.
     app.include_router(
-        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store)
+        otlp_router(lambda: runtime.intake, runtime.settings, runtime.metrics, lambda: runtime.own_store, bodies=bodies)
     )
-    app.include_router(door_router(site), prefix=API)
+    app.include_router(door_router(site, bodies), prefix=API)
     for make in (operations_router, traces_router, figures_router, filters_router, live_router):
         app.include_router(make(site), prefix=API)
     for make in (performance_router, costs_router, database_router, books_router, forecast_router):
@@ -119,7 +121,15 @@ def make_gateway(host: Host) -> Gateway:
     recorder = GatewayRecorder(lambda: host.intake, host.settings.spool_dir / "gateway", host.metrics)
     guard = GatewayGuard(host.settings, host.clock)
     gate = Gate(host.budgets.guard, host.book, host.settings.gateway)
-    return Gateway(host.settings, recorder, host.metrics, host.clock.now_us, guard, gate)
+    return Gateway(
+        host.settings,
+        recorder,
+        host.metrics,
+        host.clock.now_us,
+        guard,
+        gate,
+        own_headers=SECURITY_HEADERS,
+    )
 
 
 class HeadAsGet:

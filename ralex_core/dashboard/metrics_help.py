@@ -58,6 +58,7 @@ HELP: dict[str, str] = {
     "http_requests_total": "Requests answered, by method, route template and class of status.",
     "http_request_seconds": "Duration of requests to the last byte of the answer, by method and route template.",
     "http_refused_total": "Requests refused by the checks of host, origin and token.",
+    "http_edge_refused_total": "Requests ended by limits of heads, of the pace of bodies, and of slow readers.",
     "http_failures_total": "Requests that failed unexpectedly; the log has a traceback.",
     "login_failures_total": "Sign-ins with a wrong token.",
     "live_clients": "Browsers connected to /ws/monitoring.",

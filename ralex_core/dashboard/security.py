@@ -303,7 +303,10 @@ def same_origin(headers: Mapping[bytes, bytes], host: str) -> bool:
     """Whether a request comes from our own page or from no page. Browsers always send `Origin` with a change."""
     origin = headers.get(b"origin")
     if origin is not None:
-        return urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower() and bool(host)
+        try:
+            return urlsplit(origin.decode("latin-1")).netloc.lower() == host.lower() and bool(host)
+        except ValueError:  # `http://[`
+            return False
     return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -23,6 +24,7 @@ from ralex_core.dashboard.app import create_app
 from ralex_core.errors import ConfigError
 from ralex_core.runtime.backup_route import backup_router
 from ralex_core.runtime.ending import Ending, let_through
+from ralex_core.runtime.http_edge import EdgeProtocol
 from ralex_core.runtime.runtime import Runtime
 from ralex_core.runtime.server_file import remove_server_file, server_url, write_server_file
 from ralex_core.selfmetrics import SelfMetrics
@@ -99,6 +101,7 @@ def run_server(
             runtime.import_found()
         config = uvicorn.Config(
             (make_app or application)(runtime),
+            http=partial(EdgeProtocol, metrics=runtime.metrics),  # type: ignore[arg-type] - called as the class is
             log_level="warning",
             access_log=False,
             ws_per_message_deflate=False,

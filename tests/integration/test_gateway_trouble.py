@@ -137,6 +137,25 @@ def test_an_answer_that_is_not_http_is_502(shared: Front, garbage: bytes) -> Non
     assert shared.recorded(answer).error_type == "upstream_bad_answer"
 
 
+@pytest.mark.parametrize("status", [600, 700, 999])
+def test_a_status_that_http_does_not_have_is_502(shared: Front, status: int) -> None:
+    shared.provider.say(Raw([b"HTTP/1.1 %d Odd\r\ncontent-length: 2\r\n\r\n{}" % status], close=True))
+    answer = shared.post(CHAT, ASK)
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_bad_answer")
+    assert str(status) in answer.json()["error"]["message"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert shared.recorded(answer).error_type == "upstream_bad_answer"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body_may_name_a_length(shared: Front, status: int) -> None:
+    shared.provider.say(Raw([b"HTTP/1.1 %d Empty\r\ncontent-length: 20\r\n\r\n" % status], close=True))
+    answer = shared.post(CHAT, ASK)
+    assert (answer.status, answer.body) == (status, b"")
+    assert "content-length" not in answer.headers
+    assert shared.recorded(answer).http_status == status
+
+
 def test_an_idle_connection_that_has_ended_costs_the_caller_nothing(shared: Front) -> None:
     shared.provider.say(Whole(chat(model="test-model")), Raw([], close=True), Whole(chat(model="test-model")))
     assert shared.post(CHAT, ASK).status == 200

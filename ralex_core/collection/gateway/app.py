@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -22,8 +22,9 @@ from ralex_core.selfmetrics import SelfMetrics
 
 logger = logging.getLogger(__name__)
 
-BODIES_AT_ONCE = 8
-"""Request bodies of the largest size that may be in memory together."""
+
+BODIES_AT_ONCE = 4
+"""Request bodies of the largest size that may be in memory together, each until its answer ends."""
 
 
 class Admits(Protocol):
@@ -43,8 +44,12 @@ class Gateway:
         now_us: Callable[[], int],
         admits: Admits,
         gate: Gate | None = None,
+        *,
+        own_headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        """`gate` holds calls to budgets; without it there are none."""
+        """`gate` holds calls to budgets; without it there are none. `own_headers` go with what the gateway answers
+        itself.
+        """
         self.settings = settings
         self.recorder = recorder
         self.metrics = metrics
@@ -54,6 +59,7 @@ class Gateway:
         self.routes = Routes(settings.upstreams)
         self.max_bytes = settings.max_body_mb << 20
         self.bodies = BodyBudget(BODIES_AT_ONCE * self.max_bytes)
+        self.own_headers = own_headers
         self.numbers = ids.counter()
         self.never_asked: set[str] = set()
         """Upstreams that turned out not to know how to be asked for usage."""

@@ -16,6 +16,7 @@ PAUSE_BYTES = 256 * 1024
 """Of an answer that waits to be taken; beyond it the upstream is made to wait."""
 MAX_HEAD_BYTES = 256 * 1024
 """Headers of an answer."""
+LAST_STATUS = 599
 
 Trouble = Literal["unreachable", "timeout", "closed", "bad_answer", "client_gone"]
 
@@ -61,6 +62,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._waiting_bytes = 0
         self._problem: UpstreamProblem | None = None
+        self._misread: UpstreamProblem | None = None
+        """Why the parser was stopped."""
 
     # The gateway's side
 
@@ -163,7 +166,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fail(UpstreamProblem("bad_answer", f"Its answer is not HTTP: {str(error)[:100]}."))
+            self.fail(self._misread or UpstreamProblem("bad_answer", f"Its answer is not HTTP: {str(error)[:100]}."))
             return
         if self._waiting_bytes > PAUSE_BYTES and not self._paused and self._transport is not None:
             self._paused = True
@@ -200,6 +203,11 @@ class UpstreamConnection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status < 200:  # only a sign of life; the answer follows
             return
+        if status > LAST_STATUS:
+            self._misread = UpstreamProblem(
+                "bad_answer", f"It answered with status {status}, which HTTP does not have."
+            )
+            raise self._misread
         self.status = status
         self._head_done = True
 

@@ -285,6 +285,8 @@ class Passage:
     async def _hand_back(self, connection: UpstreamConnection) -> None:
         record, send = self.record, self._send
         headers = connection.headers
+        if connection.status in (204, 304):  # has no body, whatever length it names
+            headers = [header for header in headers if header[0] != b"content-length"]
         kinds = dict(headers)
         streamed = kinds.get(b"content-type", b"")[:17].lower() == b"text/event-stream"
         if record is not None:
@@ -386,6 +388,9 @@ class Passage:
     async def _answer(self, refusal: Refusal, flavour: str) -> None:
         body = error_body(refusal, "anthropic" if flavour == "anthropic" else "openai")
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+        headers += self._gateway.own_headers
+        if refusal.status == 503:
+            headers.append((b"retry-after", b"1"))
         if self.record is not None:
             headers.append((b"x-ralex-operation-id", self.record.operation_id.encode("ascii")))
         self._started = True

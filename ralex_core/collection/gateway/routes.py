@@ -131,7 +131,7 @@ class Routes:
                 )
             tags[_FIELD_OF_TAG.get(parts[0], parts[0])] = value
             del parts[:2]
-        name = parts[0]
+        name = parts[0] if parts else ""  # `/gateway/project/shop` ends before it
         if name not in self.targets:
             known = ", ".join(sorted(self.targets))
             return (

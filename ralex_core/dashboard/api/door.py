@@ -16,11 +16,13 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, Request, Response
 
 from ralex_core.collection.litellm_log import parse_litellm
-from ralex_core.collection.native import CONTENT_TYPES, JSON, NDJSON, Parsed, parse_operations
+from ralex_core.collection.native import CONTENT_TYPES, JSON, NDJSON, Parsed, TooManyRecords, parse_operations
 from ralex_core.collection.request_body import (
     BodyBudget,
     BodyProblem,
+    check_values,
     content_encoding,
+    decoding,
     decompressed,
     read_body,
 )
@@ -33,8 +35,6 @@ from ralex_core.storage.telemetry import WriteResult
 
 PARSERS = 2
 """Threads that parse and price; more would only take turns."""
-BODIES_AT_ONCE = 4
-"""Bodies of the largest size that may be in memory together."""
 OWN_DOORS = ("sdk", "importer")
 """What the package's own senders may call themselves, in the header `X-Ralex-Door`."""
 REASONS_TOLD = 100
@@ -63,10 +63,11 @@ class Taken:
     rejected: list[Rejected]
 
 
-def door_router(site: Site) -> APIRouter:
+def door_router(site: Site, bodies: BodyBudget) -> APIRouter:
+    """Routes of the native doors. `bodies` is the room for requests, shared with the other doors."""
     router = APIRouter(tags=["Operations"])
-    door = _JsonDoor(site, parse_operations)
-    litellm = _JsonDoor(site, _from_litellm)
+    door = _JsonDoor(site, bodies, parse_operations)
+    litellm = _JsonDoor(site, bodies, _from_litellm)
 
     @router.post(
         "/operations",
@@ -112,11 +113,13 @@ _LITELLM_BODY: dict[str, Any] = {
 class _JsonDoor:
     """One request after the other: read, unpack, parse, submit, wait for the commit, answer."""
 
-    def __init__(self, site: Site, parse: Callable[[bytes | bytearray, str, int, str], Parsed]) -> None:
+    def __init__(
+        self, site: Site, bodies: BodyBudget, parse: Callable[[bytes | bytearray, str, int, str], Parsed]
+    ) -> None:
         self._host = site.host
         self._parse = parse
         self._max_bytes = site.host.settings.max_body_mb << 20
-        self._budget = BodyBudget(BODIES_AT_ONCE * self._max_bytes)
+        self._budget = bodies
         self._parsers = CapacityLimiter(PARSERS)
 
     async def receive(self, request: Request) -> Response:
@@ -142,15 +145,21 @@ class _JsonDoor:
             parsed, future = await anyio.to_thread.run_sync(
                 self._submit, body, encoding, content_type, door, limiter=self._parsers
             )
+            del body
+            return parsed, await asyncio.wrap_future(future)
         finally:
             self._budget.give_back(size)
-        return parsed, await asyncio.wrap_future(future)
 
     def _submit(self, body: bytes, encoding: str, content_type: str, door: str) -> tuple[Parsed, Future[WriteResult]]:
         """On a worker thread, so that pages stay quick while a large batch is parsed and priced."""
         with self._host.metrics.vitals.working("decode", f"operations of {len(body):,} bytes"):
             content = decompressed(body, encoding, max_bytes=self._max_bytes)
-            parsed = self._parse(content, content_type, self._host.clock.now_us(), door)
+            with decoding(content):
+                check_values(content)
+                try:
+                    parsed = self._parse(content, content_type, self._host.clock.now_us(), door)
+                except TooManyRecords as problem:
+                    raise BodyProblem(413, str(problem)) from None
             if not parsed.operations and parsed.rejected:
                 index, reason = parsed.rejected[0]
                 raise RequestProblem(
