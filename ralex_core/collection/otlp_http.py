@@ -19,8 +19,8 @@ from ralex_core.collection.otlp import Decoded, UnreadableRequest, decode_traces
 from ralex_core.collection.otlp_json import decode_json_traces
 from ralex_core.collection.otlp_logs import decode_json_logs, decode_logs
 from ralex_core.collection.otlp_metrics import DecodedMetrics, decode_json_metrics, decode_metrics
-from ralex_core.collection.redaction import Redaction
 from ralex_core.collection.protobuf_size import check_protobuf
+from ralex_core.collection.redaction import Redaction
 from ralex_core.collection.request_body import (
     BODIES_AT_ONCE,
     BodyBudget,
