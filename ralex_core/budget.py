@@ -31,6 +31,7 @@ from ralex_core.config import Settings
 from ralex_core.errors import BudgetExceeded, InvalidBudget, RalexError
 from ralex_core.model.operation import Operation
 from ralex_core.pricing.book import PriceBook
+from ralex_core.private_files import open_private, private_directory
 
 __all__ = [
     "KEY_ATTRIBUTE",
@@ -96,7 +97,7 @@ class BudgetManager:
         self._clock: Clock = clock or SystemClock()
         self.daily_limit = daily_limit
         self.data_dir = Path(data_dir) if data_dir else Path.home() / ".ralex"
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        private_directory(self.data_dir)
         self.usage_file = self.data_dir / "usage.jsonl"
         self.config_file = self.data_dir / "budget_config.json"
         self.free_mode_enabled = free_mode_enabled
@@ -168,7 +169,7 @@ class BudgetManager:
         """Append one line to `usage.jsonl`, in one write: processes that append at once do not mix their lines."""
         record = UsageRecord(self._now().isoformat(), model, tokens_sent, tokens_received, cost, task_type)
         try:
-            with self.usage_file.open("a", encoding="utf-8") as file:
+            with open_private(self.usage_file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(record)) + "\n")
         except OSError as error:
             logger.error("%s could not be written: %s", self.usage_file, error)

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ralex_core.config_gateway import UPSTREAMS, Gateway, Upstream, completed_upstreams
 from ralex_core.config_openrouter import OpenRouterSettings
 from ralex_core.errors import ConfigError
+from ralex_core.private_files import tighten
 
 ENV_PREFIX = "RALEX_MONITOR_"
 CONFIG_FILE = "config.toml"
@@ -342,12 +343,14 @@ class Settings(BaseSettings):
 def load_settings(**arguments: Any) -> Settings:
     """Read all sources; arguments that are None are left to the file and the environment.
 
+    A data directory of ours that others may read is closed to them.
+
     Raises:
         ConfigError: naming the setting, what is wrong with it, and where it may be set.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
         raise ConfigError(
@@ -357,3 +360,5 @@ def load_settings(**arguments: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         message = f"{default_home() / CONFIG_FILE} is not valid TOML: {error}. Correct or remove it."
         raise ConfigError(message) from error
+    tighten(settings.home)
+    return settings

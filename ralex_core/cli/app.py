@@ -11,6 +11,7 @@ from ralex_core import __version__
 from ralex_core.cli import backup, books, budget, costs, doctor, imports, serve, simulate, status, top, trash
 from ralex_core.cli.output import say_error
 from ralex_core.errors import RalexError
+from ralex_core.private_files import make_everything_private
 
 EXIT_ERROR = 1
 """A command could not do its work. 0 is success, 2 a mistyped command or option."""
@@ -52,6 +53,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - registered by the decorato
     ] = False,
 ) -> None:
     del version
+    make_everything_private()
 
 
 app.command("serve")(serve.serve)

@@ -17,6 +17,7 @@ from ralex_core.collection.redaction import Redaction
 from ralex_core.config import Settings
 from ralex_core.errors import ConfigError, IntakeFull, RalexError, ServerUnreachable
 from ralex_core.model.operation import Operation
+from ralex_core.private_files import open_private
 from ralex_core.runtime.server_file import read_server_file
 from ralex_core.storage.telemetry import WriteResult
 
@@ -95,7 +96,7 @@ class RunningServer:
             if response.status != http.client.OK:
                 _opened(self.url, response.status, response.getheader("Retry-After"), response.read())
             try:
-                with partial.open("wb") as file:
+                with open_private(partial, "wb") as file:
                     shutil.copyfileobj(response, file, COPY_BYTES)
                 partial.replace(target)
             except OSError as error:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ralex_core.collection import tables
 from ralex_core.collection.ownership import remove_lock, try_lock
+from ralex_core.private_files import private_directory
 
 MAX_BYTES = 128 * 1024 * 1024
 """About 200,000 operations with ten attributes each; a day of a busy team without a server."""
@@ -190,7 +191,7 @@ class Spool:
     def _become_owner(self) -> Path:
         """A directory of our own whose lock we hold. Raises OSError."""
         assert self.directory is not None  # noqa: S101 - callers asked
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(self.directory)
         while True:
             name = f"{os.getpid()}-{secrets.token_hex(4)}"
             lock_path = self.directory / (name + _LOCK_SUFFIX)
@@ -357,7 +358,7 @@ class Spool:
         prefix = b'{"reason":' + json.dumps(reason[:1000]).encode() + b',"operation":'
         kept = b"".join(prefix + line.rstrip(b"\n") + b"}\n" for line in lines)
         with contextlib.suppress(OSError):
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_directory(self.directory)
             path = self.directory / "rejected.ndjson"
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,7 +30,7 @@ def backup_router(runtime: Runtime) -> APIRouter:
 
         It is always your own data, also while demo data is shown.
         """
-        folder = Path(tempfile.mkdtemp(dir=runtime.settings.home, prefix=".backup-"))
+        folder = Path(tempfile.mkdtemp(dir=runtime.settings.home, prefix=f".backup-{os.getpid()}-"))
         try:
             runtime.backup(folder / ARCHIVE)
         except BaseException:

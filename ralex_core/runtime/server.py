@@ -16,18 +16,21 @@ from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
+import fastapi.dependencies.models
 import uvicorn
 from fastapi import FastAPI
 
 from ralex_core.config import Settings
 from ralex_core.dashboard.app import create_app
 from ralex_core.errors import ConfigError
+from ralex_core.private_files import private_directory
 from ralex_core.runtime.backup_route import backup_router
 from ralex_core.runtime.ending import Ending, let_through
 from ralex_core.runtime.http_edge import EdgeProtocol
 from ralex_core.runtime.runtime import Runtime
 from ralex_core.runtime.server_file import remove_server_file, server_url, write_server_file
 from ralex_core.selfmetrics import SelfMetrics
+from ralex_core.storage.backup import remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ def run_server(
     bound = bind(settings.host, settings.port)
     with contextlib.ExitStack() as undo:
         undo.callback(bound.close)
+        remove_leftovers(settings.home)
         runtime = Runtime(settings, metrics=metrics)
         undo.callback(runtime.close)
         undo.callback(remove_server_file, settings.home)
@@ -113,6 +117,7 @@ def run_server(
         logging.getLogger("uvicorn.error").addFilter(_is_news)
         _settle_memory()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        undo.callback(_forget_routes)
         undo.callback(gc.unfreeze)  # else what is in a cycle is never freed, and DuckDB reports it as leaked at the end
         print(f"Ralex Monitor: {url}   data: {settings.home}   stop: Ctrl-C", flush=True)  # noqa: T201
         if open_browser and _has_display():
@@ -161,7 +166,7 @@ def _open_browser(url: str) -> None:
 
 def _prepare_home(settings: Settings) -> None:
     try:
-        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_directory(settings.home)
         probe = settings.home / ".writable"
         probe.write_bytes(b"")
         probe.unlink()
@@ -182,6 +187,15 @@ def _settle_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
     with contextlib.suppress(OSError, AttributeError):  # only glibc has it
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _forget_routes() -> None:
+    """FastAPI remembers of every route's function what kind it is, in caches of its module, and with the function all
+    that it uses: the stores would outlive the interpreter, and DuckDB print what it calls leaked."""
+    for remembered in vars(fastapi.dependencies.models).values():
+        clear = getattr(remembered, "cache_clear", None)
+        if clear is not None:
+            clear()
 
 
 def _has_display() -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from ralex_core.errors import ConfigError
+from ralex_core.private_files import open_private
 
 SERVER_FILE = "server.json"
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - read, not bound
@@ -44,7 +45,8 @@ def write_server_file(home: Path, host: str, port: int) -> ServerAddress:
     path = home / SERVER_FILE
     partial = path.with_suffix(f".{address.pid}.partial")
     try:
-        partial.write_text(json.dumps({"pid": address.pid, "url": address.url}))
+        with open_private(partial, "w") as file:
+            json.dump({"pid": address.pid, "url": address.url}, file)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -2,29 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
+import tomllib
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import psutil
 
 from ralex_core import __version__
 from ralex_core.config import CONFIG_FILE, Settings
-from ralex_core.errors import ConfigError, StoreCorrupt, StoreError, StoreFull
+from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull
+from ralex_core.pricing.overrides import load_overrides
+from ralex_core.private_files import open_private, private_directory
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.queries import extent
 from ralex_core.storage.schema import SCHEMA_VERSION
+from ralex_core.storage.state import StateStore
 
 MANIFEST = "manifest.json"
 _TELEMETRY = "telemetry.duckdb"
 _STATE = "state.sqlite"
 _SETTINGS_FILES = (CONFIG_FILE, "prices.toml")
+_OWN = (_TELEMETRY, _TELEMETRY + ".wal", _STATE, _STATE + "-wal", _STATE + "-shm", *_SETTINGS_FILES)
 _COPY_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 20
+"""Most that a manifest or a file of settings may hold."""
+
+
+_FIELDS: dict[str, type] = {
+    "format": int,
+    "version": str,
+    "schema_version": int,
+    "created_at": str,
+    "operations": int,
+    "sha256": dict,
+}
+_NOT_OURS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What reading an archive of somebody else's making ends in; RuntimeError is an encrypted one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +95,12 @@ def backup(settings: Settings, target: Path, store: DuckDBStore | None = None) -
     if not target.parent.is_dir():
         raise ConfigError(f"The directory {target.parent} does not exist. Create it or choose another.")
     partial = target.with_name(target.name + ".partial")
+    partial.unlink(missing_ok=True)
+    remove_leftovers(target.parent)
     own = store is None
     source = store or DuckDBStore(settings.telemetry_path)
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".backup-") as folder:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".backup-{os.getpid()}-") as folder:
             report = _write(settings, source, Path(folder), partial)
         partial.replace(target)
     except OSError as error:
@@ -75,6 +110,14 @@ def backup(settings: Settings, target: Path, store: DuckDBStore | None = None) -
         if own:
             source.close()
     return BackupReport(str(target), target.stat().st_size, **report)
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Delete the working directories of backups whose process is gone; those of another user are left."""
+    for folder in parent.glob(".backup-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and folder.is_dir() and not folder.is_symlink() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) -> dict[str, Any]:
@@ -98,7 +141,11 @@ def _write(settings: Settings, store: DuckDBStore, folder: Path, partial: Path) 
         **contents,
         "sha256": {file.name: _sha256(file) for file in files},
     }
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    check_contents(folder, partial)
+    with (
+        open_private(partial, "wb") as written,
+        zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         archive.writestr(MANIFEST, json.dumps(manifest, indent=2))
         for file in files:
             archive.write(file, file.name)
@@ -113,7 +160,7 @@ def describe(archive: Path) -> BackupReport:
     """
     try:
         with zipfile.ZipFile(archive) as source:
-            manifest = json.loads(source.read(MANIFEST))
+            manifest = _manifest(source)
         return BackupReport(
             str(archive),
             archive.stat().st_size,
@@ -121,7 +168,7 @@ def describe(archive: Path) -> BackupReport:
             manifest["first_at"],
             manifest["last_at"],
         )
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (OSError, *_NOT_OURS) as error:
         raise StoreCorrupt(f"{archive} is not a Ralex Monitor backup, or is damaged. Use another one.") from error
 
 
@@ -136,19 +183,23 @@ def restore(settings: Settings, archive: Path, force: bool = False) -> RestoreRe
     if not archive.is_file():
         raise ConfigError(f"{archive} does not exist or is not a file.")
     home = settings.home
-    present = [home / name for name in (_TELEMETRY, _TELEMETRY + ".wal", _STATE, *_SETTINGS_FILES)]
+    present = [home / name for name in _OWN]
     present = [file for file in present if file.exists()]
     if present and not force:
         raise ConfigError(f"{home} holds data already. Add --force: what is there is moved aside, not deleted.")
     if settings.telemetry_path.exists():
         _refuse_when_owned(settings.telemetry_path)
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix=".restore-") as folder:
-        manifest = _unpack(archive, Path(folder))
-        DuckDBStore(Path(folder) / _TELEMETRY).close()
-        kept = _set_aside(home, present)
-        for name in manifest["sha256"]:
-            (Path(folder) / name).replace(home / name)
+    try:
+        private_directory(home)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".restore-", ignore_cleanup_errors=True) as folder:
+            manifest = _unpack(archive, Path(folder))
+            check_contents(Path(folder), archive)
+            kept = _exchange(home, Path(folder), present, list(manifest["sha256"]))
+    except OSError as error:
+        raise StoreFull(
+            f"{archive} could not be restored to {home}: {error.strerror or error}. "
+            "What was there is in place; free some room and try again."
+        ) from error
     return RestoreReport(str(home), int(manifest["operations"]), str(manifest["created_at"]), kept)
 
 
@@ -159,10 +210,71 @@ def _refuse_when_owned(path: Path) -> None:
         return  # a damaged store is what a restore is for
 
 
+def _manifest(source: zipfile.ZipFile) -> dict[str, Any]:
+    """The manifest, every field of the type it must have. Raises ValueError or KeyError when it is none of ours."""
+    if source.getinfo(MANIFEST).file_size > _SMALL_BYTES:
+        raise ValueError("the manifest is too large")
+    found: Any = json.loads(source.read(MANIFEST))
+    if not isinstance(found, dict):
+        raise ValueError("the manifest is no object")
+    manifest = cast("dict[str, Any]", found)
+    for name, kind in _FIELDS.items():
+        if type(manifest[name]) is not kind:
+            raise ValueError(f"{name} of the manifest is not {kind.__name__}")
+    sums = cast("dict[str, Any]", manifest["sha256"])
+    if not all(isinstance(digest, str) for digest in sums.values()):
+        raise ValueError("a checksum is not text")
+    for name in ("first_at", "last_at"):
+        if not isinstance(manifest[name], str | None):
+            raise ValueError(f"{name} of the manifest is not a time")
+    return manifest
+
+
+def check_contents(folder: Path, archive: Path) -> None:
+    """Open everything that was unpacked as the server would, before anything is moved.
+
+    Raises:
+        StoreError: a database is damaged, not ours, or of a newer version.
+        ConfigError: a file of settings would keep the server from starting.
+    """
+    try:
+        DuckDBStore(folder / _TELEMETRY).close()
+        if (folder / _STATE).exists():
+            _check_sqlite(folder / _STATE)
+            StateStore(folder / _STATE).close()
+    except SchemaTooNew as error:
+        raise SchemaTooNew(
+            f"{archive} holds a store of a newer version. Upgrade ralex-monitor first; nothing was changed."
+        ) from error
+    except StoreCorrupt as error:
+        raise StoreCorrupt(
+            f"{archive} holds a damaged store ({error}). Use another backup; nothing was changed."
+        ) from error
+    try:
+        if (folder / CONFIG_FILE).exists():
+            Settings(**tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")))
+        load_overrides(folder / "prices.toml")
+    except (ValueError, TypeError, ConfigError) as error:
+        raise ConfigError(
+            f"The settings in {archive} are not valid ({str(error).splitlines()[0]}). "
+            "Use another backup; nothing was changed."
+        ) from error
+
+
+def _check_sqlite(path: Path) -> None:
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            ((verdict, *_), *_) = connection.execute("pragma quick_check(1)").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise StoreCorrupt(f"{path.name}: {error}") from error
+    if verdict != "ok":
+        raise StoreCorrupt(f"{path.name}: {verdict}")
+
+
 def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(archive) as source:
-            manifest = json.loads(source.read(MANIFEST))
+            manifest = _manifest(source)
             if manifest["schema_version"] > SCHEMA_VERSION or manifest["format"] > 1:
                 raise StoreError(
                     f"{archive} was written by version {manifest['version']}. Upgrade ralex-monitor first."
@@ -171,29 +283,36 @@ def _unpack(archive: Path, folder: Path) -> dict[str, Any]:
             for name, digest in manifest["sha256"].items():
                 if name not in allowed:
                     raise StoreCorrupt(f"{archive} holds an unexpected file {name!r}; it is not a backup of ours.")
-                with source.open(name) as packed, (folder / name).open("wb") as file:
+                if name in _SETTINGS_FILES and source.getinfo(name).file_size > _SMALL_BYTES:
+                    raise StoreCorrupt(f"{archive} holds a {name} of more than 1 MiB; it is not a backup of ours.")
+                with source.open(name) as packed, open_private(folder / name, "wb") as file:
                     shutil.copyfileobj(packed, file, _COPY_BYTES)
                 if _sha256(folder / name) != digest:
                     raise StoreCorrupt(f"{archive} is damaged: {name} does not match its checksum. Use another backup.")
             if _TELEMETRY not in manifest["sha256"]:
                 raise StoreCorrupt(f"{archive} holds no telemetry; it is not a backup of ours.")
             return manifest
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except _NOT_OURS as error:
         raise StoreCorrupt(f"{archive} is not a Ralex Monitor backup, or is damaged. Use another one.") from error
 
 
-def _set_aside(home: Path, files: list[Path]) -> str | None:
-    if not files:
-        return None
-    aside = home / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-    aside.mkdir()
-    for file in files:
-        file.replace(aside / file.name)
-    for suffix in ("-wal", "-shm"):
-        leftover = home / (_STATE + suffix)
-        if leftover.exists():
-            leftover.replace(aside / leftover.name)
-    return str(aside)
+def _exchange(home: Path, folder: Path, present: list[Path], names: list[str]) -> str | None:
+    """Move what is there to `trash/` and what was unpacked into its place; an error or a signal puts it all back."""
+    aside = home / "trash" / f"restore-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+    moves = [(file, aside / file.name) for file in present] + [(folder / name, home / name) for name in names]
+    done: list[tuple[Path, Path]] = []
+    if present:
+        private_directory(aside)
+    try:
+        for source, target in moves:
+            done.append((source, target))
+            source.replace(target)
+    except BaseException:
+        for source, target in reversed(done):
+            if target.exists() and not source.exists():
+                target.replace(source)
+        raise
+    return str(aside) if present else None
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

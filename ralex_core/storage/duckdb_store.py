@@ -17,6 +17,7 @@ from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError
 from ralex_core.model.operation import Operation
 from ralex_core.model.window import DAY_US
+from ralex_core.private_files import private_directory
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage import resource_tables, revaluing, rollup, upgrades
 from ralex_core.storage.amending import amend
@@ -26,7 +27,7 @@ from ralex_core.storage.duckdb_errors import translated
 from ralex_core.storage.known_ids import KEY, Hashes, KnownIds
 from ralex_core.storage.retention import Retention, RetentionState
 from ralex_core.storage.schema import ID_HASH, SCHEMA_VERSION, ddl
-from ralex_core.storage.statements import over_batch, parsed, without_optimizer
+from ralex_core.storage.statements import forget_statements, over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
 from ralex_core.storage.trash import Removal, Trash
 from ralex_core.storage.write_ahead_log import Mended, mend, put_back
@@ -106,7 +107,7 @@ class DuckDBStore:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(self.path.parent)
         except OSError as error:
             raise StoreError(
                 f"Cannot create the directory {self.path.parent}: {error.strerror}. "
@@ -472,6 +473,7 @@ class DuckDBStore:
             try:
                 self._appending.close()
                 self._connection.close()
+                forget_statements()
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ralex_core.clock import Clock, SystemClock
 from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreReadOnly
+from ralex_core.private_files import open_private, private_directory
 from ralex_core.storage import state_tables as tables
 from ralex_core.storage.state_tables import REVISIONS, upsert
 
@@ -86,7 +87,9 @@ class StateStore:
         self.path = path
         self._clock = clock or SystemClock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_directory(path.parent)
+            if path.parent.is_dir() and not path.exists():
+                open_private(path, "ab").close()  # SQLite gives its log files the rights of this one
         except OSError as error:
             raise ConfigError(
                 f"Cannot create the directory {path.parent}: {error.strerror}. "

@@ -27,6 +27,11 @@ def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     return statement
 
 
+def forget_statements() -> None:
+    """For a store that closes: DuckDB reports what is kept of it beyond the interpreter's end. Others parse again."""
+    _parsed.clear()
+
+
 def over_batch(
     connection: duckdb.DuckDBPyConnection,
     sql: str,

@@ -16,6 +16,7 @@ from ralex_core.collection.importers.base import Reject
 from ralex_core.collection.redaction import Redaction
 from ralex_core.errors import ConfigError
 from ralex_core.model.operation import derived_id
+from ralex_core.private_files import open_private, private_directory
 
 MAX_RAW_BYTES = 4096
 """What is kept of one line."""
@@ -69,8 +70,8 @@ class Quarantine:
     def _load(self) -> set[str]:
         """What the file holds; a last line cut off by a crash is dropped."""
         if self._known is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch(mode=0o600)  # lines may quote what was typed
+            private_directory(self.path.parent)  # lines may quote what was typed
+            open_private(self.path, "ab").close()
             whole = self.path.read_bytes()
             complete = whole[: whole.rfind(b"\n") + 1]
             if len(complete) < len(whole):

@@ -68,7 +68,10 @@ class TabularImporter(LineImporter):
             mapper.layout(names)
             total = _parquet_total(connection, path)
             while True:
-                batch = rows.fetchmany(LINES_PER_CHUNK)
+                try:
+                    batch = rows.fetchmany(LINES_PER_CHUNK)
+                except duckdb.Error as error:
+                    raise _unreadable(path, done) from error
                 last = len(batch) < LINES_PER_CHUNK
                 operations: list[Operation] = []
                 rejects: list[Reject] = []
@@ -104,14 +107,24 @@ def _parquet_rows(
             f"select {columns} from read_parquet($path) offset $offset", {"path": str(path), "offset": offset}
         )
     except duckdb.Error as error:
-        raise ConfigError(f"Cannot read {path} as Parquet: {str(error).splitlines()[0]}.") from error
+        raise _unreadable(path) from error
     return [name for name, *_ in described], rows
 
 
-def _parquet_total(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    counted = (
-        connection.cursor().execute("select num_rows from parquet_file_metadata($path)", {"path": str(path)}).fetchone()
+def _unreadable(path: Path, rows: int = 0) -> ConfigError:
+    """The engine's own words name its internals and no remedy; they stay in the chained error."""
+    after = f" after row {rows:,}; the rows before are imported" if rows else ""
+    return ConfigError(
+        f"{path} is damaged or not a Parquet file: it cannot be read{after}. Write or copy it again, then import it."
     )
+
+
+def _parquet_total(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    question = "select num_rows from parquet_file_metadata($path)"
+    try:
+        counted = connection.cursor().execute(question, {"path": str(path)}).fetchone()
+    except duckdb.Error as error:
+        raise _unreadable(path) from error
     return counted[0] if counted else 0
 
 

@@ -26,7 +26,7 @@ def test_restoring_over_data_needs_force_and_keeps_what_was_there(command: Comma
     assert "--force" in command("restore", tmp_path / "b.zip").sentence
     ran = command("restore", tmp_path / "b.zip", "--force")
     assert ran.code == 0
-    kept = next(command.home.glob("before-restore-*"))
+    kept = next(command.home.glob("trash/restore-*"))
     assert str(kept) in ran.stdout
     assert (kept / "telemetry.duckdb").exists()
     assert command("status", "--json").json()["llm_operations"] == 2

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import sqlite3
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from ralex_core.config import Settings
-from ralex_core.errors import ConfigError, StoreCorrupt, StoreError, StoreLocked
+from ralex_core.errors import ConfigError, RalexError, StoreCorrupt, StoreError, StoreLocked
 from ralex_core.storage import queries
-from ralex_core.storage.backup import backup, restore
+from ralex_core.storage.backup import backup, describe, restore
 from ralex_core.storage.duckdb_store import DuckDBStore
 from ralex_core.storage.state import StateStore
 from tests.support.operations import random_operations
@@ -126,3 +129,66 @@ def test_a_damaged_or_foreign_archive_changes_nothing(filled: Settings, tmp_path
         restore(filled, damaged(good, tmp_path / "evil.zip", "manifest.json", evil), force=True)
     assert filled.telemetry_path.read_bytes() == before
     assert not list(filled.home.glob(".restore-*"))
+
+
+def with_file(source: Path, target: Path, name: str, content: bytes) -> Path:
+    """The archive with one file replaced or added, and its checksum right."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        manifest = json.loads(old.read("manifest.json"))
+        manifest["sha256"][name] = hashlib.sha256(content).hexdigest()
+        for item in old.namelist():
+            if item not in (name, "manifest.json"):
+                new.writestr(item, old.read(item))
+        new.writestr(name, content)
+        new.writestr("manifest.json", json.dumps(manifest))
+    return target
+
+
+def newer_state(path: Path) -> bytes:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table alembic_version (version_num text)")
+        connection.execute("insert into alembic_version values ('9999')")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("state.sqlite", b"garbage" * 1000, "damaged store"),
+        ("state.sqlite", None, "newer version"),
+        ("telemetry.duckdb", b"garbage" * 1000, "damaged store"),
+        ("config.toml", b"port = [", "settings"),
+        ("config.toml", b"port = 'many'", "settings"),
+        ("config.toml", b"\xff\xfe", "settings"),
+        ("prices.toml", b"= =", "settings"),
+    ],
+)
+def test_what_a_server_could_not_start_with_is_not_put_in_place(
+    filled: Settings, tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    backup(filled, tmp_path / "b.zip")
+    bad = newer_state(tmp_path / "newer.sqlite") if content is None else content
+    archive = with_file(tmp_path / "b.zip", tmp_path / "bad.zip", name, bad)
+    before = {file.name: file.read_bytes() for file in filled.home.iterdir()}
+    with pytest.raises(RalexError, match=words):
+        restore(filled, archive, force=True)
+    assert {file.name: file.read_bytes() for file in filled.home.iterdir()} == before
+
+
+@pytest.mark.parametrize("manifest", [b"[]", b"null", b'{"format": "1"}', b"[" * 100_000, b'{"sha256": []}', b"\xff"])
+def test_an_odd_manifest_is_no_backup(filled: Settings, tmp_path: Path, manifest: bytes) -> None:
+    backup(filled, tmp_path / "b.zip")
+    archive = damaged(tmp_path / "b.zip", tmp_path / "odd.zip", "manifest.json", manifest)
+    with pytest.raises(StoreCorrupt, match="not a Ralex Monitor backup"):
+        restore(filled, archive, force=True)
+    with pytest.raises(StoreCorrupt, match="not a Ralex Monitor backup"):
+        describe(archive)
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next(filled: Settings, tmp_path: Path) -> None:
+    left = tmp_path / ".backup-999999999-abc"
+    left.mkdir()
+    (left / "telemetry.duckdb").write_bytes(b"half")
+    backup(filled, tmp_path / "b.zip")
+    assert not left.exists()
+    assert (tmp_path / "b.zip").stat().st_mode & 0o777 == 0o600
