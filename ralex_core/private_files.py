@@ -22,7 +22,7 @@ OWN_NAMES = ("telemetry.duckdb", "state.sqlite", "config.toml", "spool", "server
 
 
 def make_everything_private() -> None:
-    """For a process that is the monitor's own: what libraries create (logs of databases, spill files) is private too."""
+    """For a process that is the monitor's own: what libraries create (database logs, spill files) is private too."""
     os.umask(OTHERS)
 
 
