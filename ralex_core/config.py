@@ -213,6 +213,13 @@ class Settings(BaseSettings):
         ge=1,
         description="A decoder or commit that runs longer is stuck: health says so, for a supervisor to restart.",
     )
+    engine_memory_mb: int | None = Field(
+        default=None,
+        ge=64,
+        le=1 << 20,
+        description="MiB the store's engine (DuckDB) may use before it spills to disk; default: an eighth of the memory "
+        "of the machine or container, from 128 to 512.",
+    )
     max_names: int = Field(
         default=2000,
         ge=1,

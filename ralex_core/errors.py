@@ -9,6 +9,7 @@ RalexError
 │   ├── StoreCorrupt       the file is not a readable store
 │   ├── StoreFull          the disk has no room
 │   ├── StoreReadOnly      the file may not be written
+│   ├── StoreOutOfMemory   a statement needs more memory than the engine may use
 │   └── SchemaTooNew       the file was written by a newer version
 ├── InvalidBudget          a budget that makes no sense (no limit, soft above hard, unknown period)
 ├── BudgetExceeded         a call could pass a hard limit, so it must not be made
@@ -48,6 +49,10 @@ class StoreLocked(StoreError):
 
 class StoreCorrupt(StoreError):
     """The store file cannot be read."""
+
+
+class StoreOutOfMemory(StoreError):
+    """A statement needed more memory than the engine may use, after spilling what can be spilled."""
 
 
 class StoreFull(StoreError):

@@ -14,6 +14,7 @@ from ralex_core.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    StoreOutOfMemory,
 )
 
 
@@ -78,6 +79,8 @@ def as_problem(error: RalexError) -> RequestProblem:
             )
         case StoreCorrupt():
             return RequestProblem(503, "store_damaged", "The store is damaged; the monitor's log says what to do.", 60)
+        case StoreOutOfMemory():
+            return RequestProblem(503, "out_of_memory", str(error), 30)
         case StoreError():
             return RequestProblem(503, "store_unavailable", "The store does not answer just now. Try again shortly.", 5)
         case _:

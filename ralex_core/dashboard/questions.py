@@ -46,6 +46,7 @@ class Remembered:
             if found is not None and found[0] > self._clock.monotonic():
                 future, mine = found[1], False
             else:
+                self._drop_old()
                 future, mine = Future[object](), True
                 self._answers[key] = (self._clock.monotonic() + self._seconds, future)
                 self._answers.move_to_end(key)
@@ -62,6 +63,12 @@ class Remembered:
             raise
         future.set_result(answer)
         return answer
+
+    def _drop_old(self) -> None:
+        """An answer that will not be given again need not be held: those of the costs page are megabytes."""
+        now = self._clock.monotonic()
+        for key in [key for key, (until, future) in self._answers.items() if until <= now and future.done()]:
+            del self._answers[key]
 
     def forget(self) -> None:
         """Forget everything: the data behind it was changed on purpose."""

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from ralex_core.clock import Clock
 from ralex_core.collection.cardinality import NameCap
+from ralex_core.collection.cgroup import Cgroup
 from ralex_core.collection.intake import Intake
 from ralex_core.collection.joining import Joining
 from ralex_core.config import Settings
 from ralex_core.pricing.book import PriceBook
 from ralex_core.selfmetrics import SelfMetrics
 from ralex_core.storage.duckdb_store import DuckDBStore
+from ralex_core.storage.engine_memory import default_memory_mb
 from ralex_core.storage.writer import BatchWriter, CommitListener
 
 
@@ -34,6 +36,7 @@ class DataSet:
             clock=clock,
             minute_rollup_days=settings.minute_rollup_days,
             retention_days=settings.retention_days,
+            memory_mb=settings.engine_memory_mb or default_memory_mb(_memory_bytes()),
             metrics=metrics,
         )
         self.writer = BatchWriter(self.store, queue_operations=settings.queue_operations, metrics=metrics)
@@ -49,3 +52,9 @@ class DataSet:
         """Safe to call twice."""
         self.writer.close()
         self.store.close()
+
+
+def _memory_bytes() -> int | None:
+    """What this process's container allows; None where nothing is limited, and the machine's memory counts."""
+    limited = Cgroup().memory()
+    return None if limited is None else limited.limit

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked
+from ralex_core.errors import SchemaTooNew, StoreCorrupt, StoreError, StoreFull, StoreLocked, StoreOutOfMemory
 
 
 def translated(error: duckdb.Error, path: Path) -> StoreError:
@@ -20,6 +20,11 @@ def translated(error: duckdb.Error, path: Path) -> StoreError:
         )
     if "no space left" in lowered or "file size limit" in lowered or "file too large" in lowered or "enospc" in lowered:
         return StoreFull(f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost.")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StoreOutOfMemory(
+            "This needs more memory than the store's engine may use (engine_memory_mb). Ask for a shorter range or fewer "
+            "groups, or raise the setting; what is stored is not affected."
+        )
     if "permission denied" in lowered or "read-only file system" in lowered:
         return StoreError(f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME.")
     if "newer version" in lowered or "version number" in lowered:

@@ -24,6 +24,7 @@ from ralex_core.storage.amending import amend
 from ralex_core.storage.asking import asked_by
 from ralex_core.storage.batch_table import batch_table, latest_revisions
 from ralex_core.storage.duckdb_errors import translated
+from ralex_core.storage.engine_memory import QUIET_LOG_BYTES, default_memory_mb, memory_settings
 from ralex_core.storage.known_ids import KEY, Hashes, KnownIds
 from ralex_core.storage.retention import Retention, RetentionState
 from ralex_core.storage.schema import ID_HASH, SCHEMA_VERSION, ddl
@@ -48,16 +49,11 @@ THREADS = min(4, os.cpu_count() or 1)
 """That work on one query. Batches are too small to be split, so writing gains nothing by a second; reading all of a
 long history takes half as long. No more than four, so that one page does not take a whole workstation."""
 
-MEMORY_LIMIT = "1GB"
-"""Ceiling of DuckDB's own buffers; it spills to disk beyond it."""
-
-LOG_LIMIT = "128MB"
-"""Size of the write-ahead log that makes DuckDB fold it into the file. At its own 16 MB that is every second under load
-and costs a third of all writing; a killed process reads the log back in about a second."""
-
 
 class DuckDBStore:
     """A `Store` (see `storage.telemetry`) in one DuckDB file at `path`; created when it does not exist.
+
+    `memory_mb` is what DuckDB may use, in MiB; by default what fits the machine.
 
     Raises:
         StoreLocked: another process has it open.
@@ -74,9 +70,11 @@ class DuckDBStore:
         clock: Clock | None = None,
         minute_rollup_days: int = 3,
         retention_days: int | None = None,
+        memory_mb: int | None = None,
         metrics: SelfMetrics | None = None,
     ) -> None:
         self.path = path
+        self._memory_mb = memory_mb or default_memory_mb()
         self._metrics = metrics
         self._clock = clock or SystemClock()
         self._minute_rollup_days = minute_rollup_days
@@ -115,8 +113,7 @@ class DuckDBStore:
             ) from error
         try:
             settings: dict[str, Any] = {
-                "memory_limit": MEMORY_LIMIT,
-                "wal_autocheckpoint": LOG_LIMIT,
+                **memory_settings(self.path, self._memory_mb),
                 # object arrays hold text only (see `batch_table`): one value tells, a thousand cost a third of writing
                 "pandas_analyze_sample": 1,
                 "threads": THREADS,
@@ -352,6 +349,23 @@ class DuckDBStore:
             count = rollup.recompute(connection, self._dirty, self._minute_floor, coarse=coarse)
         self._dirty.clear(coarse=coarse)
         return count
+
+    def fold_log(self) -> bool:
+        with self._write_lock:
+            try:
+                if self._log_path.stat().st_size < QUIET_LOG_BYTES:
+                    return False
+                self._connection.execute("checkpoint")
+            except FileNotFoundError:
+                return False
+            except duckdb.Error as error:
+                self._recover(self._connection, error)
+                raise translated(error, self.path) from error
+        return True
+
+    @property
+    def _log_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.wal")
 
     def apply_retention(self, now_us: int) -> int:
         """Delete what the settings no longer keep. Hour and day rollups stay, so history keeps its totals.

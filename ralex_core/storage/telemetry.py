@@ -195,6 +195,10 @@ class Store(Protocol):
         """
         ...
 
+    def fold_log(self) -> bool:
+        """Fold the write-ahead log into the file when it has grown: it is held in memory until then. Whether it was."""
+        ...
+
     def apply_retention(self, now_us: int) -> int:
         """Delete what is older than the settings keep; returns deleted operations.
 

@@ -356,6 +356,8 @@ class BatchWriter:
             now = time.monotonic()
             for cadence in done:
                 cadence.wait(now, now - started)
+        if coarse and not self._inbox.waiting:
+            self._boundary("folding the log", self._store.fold_log)
 
     def _refresh_when_due(self) -> None:
         now = time.monotonic()
