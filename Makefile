@@ -1,7 +1,7 @@
 # Everything is installed into .venv and node_modules beside this file. No target asks a question.
 #   make run  [ARGS='--port 8001']     make test  [TESTS='tests/unit -k price']     make setup [PYTHON=python3.12]
 
-.PHONY: help run demo setup test aider lint format bench docs wheel constraints clean
+.PHONY: help run demo setup test aider lint format fuzz bench docs wheel constraints clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 BASE := .venv/.installed
@@ -40,6 +40,9 @@ lint: $(DEV) $(NODE) ## style, formatting, types (Python and JavaScript), layers
 format: $(DEV) ## rewrite the Python files as ruff wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(DEV) ## send a server what its own OpenAPI description allows and forbids (some minutes)
+	$(BIN)/python -m bench.openapi $(ARGS)
 
 bench: $(DEV) ## print every figure of docs/performance.md (half an hour; see bench/README.md)
 	$(BIN)/python -m bench.run $(ARGS)

@@ -28,6 +28,8 @@ BENCHES = (
     "resource_sampling",
     "bottlenecks",
     "kill",
+    "soak",
+    "mutate",
     "gateway",
     "llm_instruments",
 )

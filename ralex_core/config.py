@@ -217,8 +217,8 @@ class Settings(BaseSettings):
         default=None,
         ge=64,
         le=1 << 20,
-        description="MiB the store's engine (DuckDB) may use before it spills to disk; default: an eighth of the memory "
-        "of the machine or container, from 128 to 512.",
+        description="MiB the store's engine (DuckDB) may use before it spills to disk; default: an eighth of the "
+        "memory of the machine or container, from 128 to 512.",
     )
     max_names: int = Field(
         default=2000,

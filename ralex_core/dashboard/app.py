@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ralex_core import __version__
@@ -224,6 +224,8 @@ def _add_errors(app: FastAPI, site: Site) -> None:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         response = told(request, RequestProblem(error.status_code, code, message))
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["allow"] = ", ".join(_methods(app, request.scope))
         return response
 
     @app.exception_handler(Exception)
@@ -238,3 +240,13 @@ def _add_errors(app: FastAPI, site: Site) -> None:
         # this answer is made outside the guard
         response.raw_headers += [*SECURITY_HEADERS, (b"x-request-id", request_id(request).encode())]
         return response
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """What can be asked of a path, over all its routes: the framework names only those of the first."""
+    found: set[str] = set()
+    for route in app.router.routes:
+        match, _ = route.matches({**scope, "method": "GET"})
+        if isinstance(route, Route) and match is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)

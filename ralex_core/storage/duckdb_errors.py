@@ -22,8 +22,8 @@ def translated(error: duckdb.Error, path: Path) -> StoreError:
         return StoreFull(f"The disk that holds {path} is full. Free some room; nothing acknowledged was lost.")
     if isinstance(error, duckdb.OutOfMemoryException):
         return StoreOutOfMemory(
-            "This needs more memory than the store's engine may use (engine_memory_mb). Ask for a shorter range or fewer "
-            "groups, or raise the setting; what is stored is not affected."
+            "This needs more memory than the store's engine may use (engine_memory_mb). Ask for a shorter range or "
+            "fewer groups, or raise the setting; what is stored is not affected."
         )
     if "permission denied" in lowered or "read-only file system" in lowered:
         return StoreError(f"{path} cannot be written: permission denied. Choose a writable RALEX_MONITOR_HOME.")

@@ -7,12 +7,16 @@ import http.client
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ralex_core.cli.wire import as_line
+from ralex_core.model.operation import Operation
 from tests.support.server import HOST, ask
+from tests.support.spans import json_bytes, make_request, make_span
 
 MODELS = (("anthropic", "claude-sonnet-4-5"), ("openai", "gpt-4o-mini"), ("google", "gemini-2.0-flash"))
 REQUEST_TIMEOUT_S = 20
@@ -158,3 +162,58 @@ def endless(
     rng = random.Random(seed)
     while True:
         yield make(rng, size, started_at_us + rng.randrange(3600) * 1_000_000)
+
+
+def native_row(operation: Operation) -> dict[str, Any]:
+    """An operation as a client sends it natively."""
+    return json.loads(as_line(operation))
+
+
+def otlp_span(operation: Operation) -> Span:
+    """An operation as a span; its id is made of the ids of trace and span (16 digits each)."""
+    known: dict[str, Any] = {
+        "gen_ai.operation.name": "chat" if operation.model else None,
+        "gen_ai.provider.name": operation.provider,
+        "gen_ai.request.model": operation.model,
+        "gen_ai.usage.input_tokens": operation.input_tokens,
+        "gen_ai.usage.output_tokens": operation.output_tokens,
+    }
+    assert operation.trace_id is not None and operation.span_id is not None
+    return make_span(
+        operation.name,
+        {key: value for key, value in known.items() if value is not None},
+        trace_id=bytes.fromhex(operation.trace_id),
+        span_id=bytes.fromhex(operation.span_id),
+        start_ns=operation.started_at * 1000,
+        duration_ms=operation.duration_ms or 0.0,
+        status=2 if operation.status == "error" else 1,
+    )
+
+
+def otlp_spans_batch(spans: Sequence[Span], *, as_json: bool) -> Batch:
+    """Spans as one export request."""
+    ids = tuple(span.trace_id.hex()[:16] + span.span_id.hex() for span in spans)
+    request = make_request(*spans)
+    if as_json:
+        return Batch("/v1/traces", {"Content-Type": "application/json"}, json_bytes(request), ids)
+    return Batch("/v1/traces", {"Content-Type": "application/x-protobuf"}, request.SerializeToString(), ids)
+
+
+def litellm_call(operation: Operation) -> dict[str, object]:
+    """A call to a model as LiteLLM's `generic_api` callback tells it."""
+    failed = operation.status == "error"
+    start_s = operation.started_at / 1e6
+    return {
+        "id": operation.operation_id,
+        "litellm_call_id": operation.operation_id,
+        "call_type": "acompletion",
+        "status": "failure" if failed else "success",
+        "startTime": start_s,
+        "endTime": start_s + (operation.duration_ms or 0.0) / 1000,
+        "model": operation.model,
+        "custom_llm_provider": operation.provider,
+        "prompt_tokens": operation.input_tokens or 0,
+        "completion_tokens": operation.output_tokens or 0,
+        "total_tokens": (operation.input_tokens or 0) + (operation.output_tokens or 0),
+        "response_cost": 0,
+    }

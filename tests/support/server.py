@@ -144,10 +144,14 @@ class Server:
             raise AssertionError(f"the server did not end within {STOP_WITHIN_S:g} s of SIGTERM:\n{self.log()}")
         return code
 
-    def close(self) -> None:
-        """End whatever still runs, without complaint."""
+    def close_process(self) -> None:
+        """End the process if it still runs; `start` begins another one."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+    def close(self) -> None:
+        """End whatever still runs, without complaint."""
+        self.close_process()
         self._log.close()
 
     def request(

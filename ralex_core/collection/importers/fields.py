@@ -193,7 +193,16 @@ def _in_range(moment: int, name: str) -> int:
 def attributes(**values: Any) -> str | None:
     """A JSON object of what is known; None when nothing is."""
     known = {key: value for key, value in values.items() if value is not None}
-    return orjson.dumps(known, default=str).decode() if known else None
+    if not known:
+        return None
+    try:
+        return orjson.dumps(known, default=str).decode()
+    except TypeError as error:
+        if "recursion" in str(error).lower():
+            raise InvalidOperation("attributes: nested too deeply") from None
+        # numbers beyond 64 bits, and lone surrogates, which no store can keep
+        text = json.dumps(known, ensure_ascii=False, separators=(",", ":"), default=str)
+        return text.encode(errors="replace").decode()
 
 
 def span_ms(start_us: int, end_us: int) -> float | None:

@@ -82,7 +82,11 @@ def costs_router(site: Site) -> APIRouter:
         found = site.costs.analytics(period, read_filters(query), read_baseline(query), read_value_model(query))
         return json_response(to_json(found.document()))
 
-    @router.get("/analytics/schema", openapi_extra=described(dict[str, Any]))
+    @router.get(
+        "/analytics/schema",
+        response_class=Response,
+        responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}},
+    )
     def schema(request: Request) -> Response:
         """The JSON Schema (2020-12) of what `/api/v1/costs/analytics` answers."""
         require_known(query_of(request), ())

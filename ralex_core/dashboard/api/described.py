@@ -62,6 +62,7 @@ LIST_PARAMETERS = [
 ]
 
 
+_API = "/api/"
 _SHAPE = "x-shape"
 _STATUS = "x-status"
 _shapes: dict[str, Any] = {}
@@ -99,13 +100,15 @@ class DescribedApi(FastAPI):
 def complete(description: dict[str, Any]) -> None:
     """Put the schemas of answers and errors into an OpenAPI description."""
     schemas, definitions = _schemas()
-    for item in cast("dict[str, dict[str, Any]]", description["paths"]).values():
+    for path, item in cast("dict[str, dict[str, Any]]", description["paths"]).items():
         for route in item.values():
             shape = route.pop(_SHAPE, None)
             route["responses"].pop("422", None)  # the framework's shape of it, in which none of our routes answers
-            if shape is None:
+            responses: dict[str, Any] = route["responses"]
+            if shape is not None:
+                responses = {route.pop(_STATUS): _response("What was asked for.", schemas[shape])}
+            elif "4XX" in responses or not path.startswith(_API):
                 continue
-            responses: dict[str, Any] = {route.pop(_STATUS): _response("What was asked for.", schemas[shape])}
             error = schemas[_ERROR]
             responses["4XX"] = _response("The request cannot be answered as asked; the message says why.", error)
             responses["5XX"] = _response("The monitor cannot answer just now.", error)

@@ -312,3 +312,20 @@ def test_outcomes_may_be_told_as_yes_and_no(tmp_path: Path) -> None:
         ("failed", "task:t-2"),
         ("rejected", "task:t-3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pair", "kept"),
+    [
+        (r'"\ud800":1', '{"?":1}'),
+        (r'"a\udfffb":"c"', '{"a?b":"c"}'),
+        (r'"k":"\ud800"', '{"k":"?"}'),
+        ('"extra":100000000000000000000000', '{"extra":100000000000000000000000}'),
+    ],
+)
+def test_what_no_store_can_keep_does_not_end_an_import(tmp_path: Path, pair: str, kept: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"name":"a","started_at":"2026-01-01T00:00:00Z",' + pair + "}\n")
+    operations, rejects = read_all(TabularImporter(ImportOptions()), path)
+    assert rejects == []
+    assert operations[0].attributes == kept
