@@ -13,8 +13,8 @@ from ralex_core.errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
-    StoreReadOnly,
     StoreOutOfMemory,
+    StoreReadOnly,
 )
 
 
