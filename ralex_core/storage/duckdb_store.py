@@ -28,7 +28,7 @@ from ralex_core.storage.engine_memory import QUIET_LOG_BYTES, default_memory_mb,
 from ralex_core.storage.known_ids import KEY, Hashes, KnownIds
 from ralex_core.storage.retention import Retention, RetentionState
 from ralex_core.storage.schema import ID_HASH, SCHEMA_VERSION, ddl
-from ralex_core.storage.statements import forget_statements, over_batch, parsed, without_optimizer
+from ralex_core.storage.statements import column_of, forget_statements, over_batch, parsed, without_optimizer
 from ralex_core.storage.telemetry import Amendment, ResourceRecord, Revalued, WriteResult
 from ralex_core.storage.trash import Removal, Trash
 from ralex_core.storage.write_ahead_log import Mended, mend, put_back
@@ -254,7 +254,8 @@ class DuckDBStore:
 
     def _known_ids(self) -> KnownIds:
         if self._known is None:
-            self._known = KnownIds(self._appending.execute(f"select {KEY} as key from operations").fetchnumpy()["key"])
+            stored = self._appending.execute(f"select {KEY} as key from operations")
+            self._known = KnownIds(column_of(stored, "key"))
         return self._known
 
     def _look_up(self, ids: list[str]) -> tuple[Hashes, list[tuple[str, int, int]]]:
@@ -262,7 +263,7 @@ class DuckDBStore:
         values = np.fromiter(ids, dtype=object, count=len(ids))
         found: list[tuple[str, int, int]] = []
         try:
-            hashes: Hashes = over_batch(self._appending, _HASHES, {"operation_id": values}).fetchnumpy()["id_hash"]
+            hashes: Hashes = column_of(over_batch(self._appending, _HASHES, {"operation_id": values}), "id_hash")
             for span in self._known_ids().places(hashes):
                 bounds = {"low": span.low_us, "high": span.high_us}
                 if len(span.positions) == 1:  # most often another id with the same hash
@@ -501,13 +502,15 @@ def _result(
 ) -> WriteResult:
     """What storing `fresh`, of the given operations with these different ids, did."""
     too_old = sum(operation.operation_id in expired for operation in operations) if expired else 0
-    kept = ids if len(fresh) == len(ids) else {operation.operation_id for operation in fresh} | expired
+    duplicates: frozenset[str] = frozenset()
+    if len(fresh) < len(ids):
+        duplicates = frozenset(ids).difference(expired, (operation.operation_id for operation in fresh))
     return WriteResult(
         inserted=len(fresh) - len(replaced),
         replaced=len(replaced),
         duplicates=len(operations) - len(fresh) - too_old,
         replaced_ids=frozenset(replaced),
-        duplicate_ids=frozenset() if kept is ids else frozenset(ids) - kept,
+        duplicate_ids=duplicates,
         expired=too_old,
         expired_ids=expired,
         stored=fresh,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class KnownIds:
             found = run[np.minimum(at, len(run) - 1)] >> np.uint64(32) == keys >> np.uint64(32)
             (hits,) = np.nonzero(found)
             for hit in hits:
-                end = np.searchsorted(run, keys[hit] | np.uint64(LAST_MINUTE), side="right")
+                end = cast("int", np.searchsorted(run, keys[hit] | np.uint64(LAST_MINUTE), side="right"))
                 here = run[at[hit] : end] & np.uint64(LAST_MINUTE)
                 minutes.append(here.astype(np.int64))
                 positions.append(np.full(len(here), order[hit]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 from numpy.typing import NDArray
@@ -30,6 +30,12 @@ def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
 def forget_statements() -> None:
     """For a store that closes: DuckDB reports what is kept of it beyond the interpreter's end. Others parse again."""
     _parsed.clear()
+
+
+def column_of(rows: duckdb.DuckDBPyConnection, name: str) -> NDArray[Any]:
+    """One column of what a statement found."""
+    columns = cast("dict[str, NDArray[Any]]", rows.fetchnumpy())  # pyright: ignore[reportUnknownMemberType]
+    return columns[name]
 
 
 def over_batch(
