@@ -68,6 +68,11 @@ class EdgeProtocol(HttpToolsProtocol):
         self._limits = limits
         self._in_head = True
         self._head_bytes = 0
+        """Of the headers that are complete."""
+        self._fed_bytes = 0
+        """What came while the head was not complete: a line that does not end is shown by the parser only then."""
+        self._completed = 0
+        """Requests that were read to their end."""
         self._refusal: tuple[int, str, str] | None = None
         self._is_refused = False
         self._received = 0
@@ -89,7 +94,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        was_in_head = self._in_head
+        was_in_head, completed = self._in_head, self._completed
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -100,9 +105,9 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(*(self._refusal or (400, "bad_request", "This is not a request in HTTP/1.1.")))
             return
         if self._in_head:
-            if was_in_head:  # part of a line, which the parser has not shown yet
-                self._head_bytes += len(data)
-                if self._head_bytes > self._limits.head:
+            if was_in_head and completed == self._completed:  # else it held a request, and its body may be long
+                self._fed_bytes += len(data)
+                if self._fed_bytes > self._limits.head:
                     self._refuse(*self._head_too_long())
                     return
             if self._head_timer is None and self._is_idle():
@@ -124,7 +129,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._fed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -140,7 +145,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._fed_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -161,7 +166,8 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._in_head = True
-        self._head_bytes = 0
+        self._completed += 1
+        self._head_bytes = self._fed_bytes = 0
         if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None
@@ -209,7 +215,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._head_bytes or self.scope is not None:  # pyright: ignore[reportUnnecessaryComparison] - None until a request begins
+        if self._fed_bytes or self.scope is not None:  # pyright: ignore[reportUnnecessaryComparison] - None until a request begins
             self._refuse(408, "head_too_slow", f"The request's head was not complete in {self._limits.head_s:g} s.")
         else:
             self.transport.close()

@@ -84,6 +84,17 @@ def test_a_request_without_a_body_that_offers_to_upgrade_is_answered(server: Ser
     assert answer.count(b"HTTP/1.1 200") == 2
 
 
+@pytest.mark.parametrize("size", [60_000, 70_000, 200_000, 400_000])
+def test_a_long_body_may_come_with_its_head_in_one_go(server: Server, size: int) -> None:
+    padding = " " * size
+    body = json.dumps({"operation_id": f"long-{size}", "name": "chat", "started_at": "2026-11-05T12:00:00Z"}).encode()
+    body = body[:-1] + padding.encode() + b"}"
+    whole = head("Content-Type: application/json", f"Content-Length: {len(body)}") + body
+    last = head("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close") + body
+    answers = said(server, whole + last)
+    assert answers.count(b"HTTP/1.1 200") == 2, answers[:500]
+
+
 def test_a_body_waits_for_100_continue(server: Server) -> None:
     body = one("expects")
     with socket.create_connection((HOST, server.port), timeout=15) as connection:
