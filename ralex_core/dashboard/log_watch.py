@@ -46,6 +46,12 @@ class LogWatch(logging.Handler):
         return list(reversed(self._lines))
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._keep(record)
+        except Exception:  # who logs must go on: the server logs a failure before it answers it
+            self.handleError(record)
+
+    def _keep(self, record: logging.LogRecord) -> None:
         level = "error" if record.levelno >= logging.ERROR else "warning"
         self._metrics.add("log_records_total", 1, (("level", level),))
         try:

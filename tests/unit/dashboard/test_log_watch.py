@@ -70,3 +70,19 @@ def test_a_watch_that_stopped_hears_nothing(watch: LogWatch) -> None:
     watch.stop()
     LOGGER.warning("unheard")
     assert watch.lines() == []
+
+
+def test_an_error_that_cannot_be_shown_does_not_reach_who_logs_it(
+    watch: LogWatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    try:
+        raise Mute
+    except Mute:
+        LOGGER.exception("It failed")
+    assert "no words" in capsys.readouterr().err
+    LOGGER.warning("the next")
+    assert watch.lines()[0].message == "the next"
