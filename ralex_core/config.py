@@ -22,6 +22,7 @@ from ralex_core.private_files import tighten
 
 ENV_PREFIX = "RALEX_MONITOR_"
 CONFIG_FILE = "config.toml"
+FINGERPRINT_KEY_FILE = "fingerprint.key"
 
 
 TOKEN_CHARACTERS = 5

@@ -17,9 +17,10 @@ from typing import Any, cast
 
 import orjson
 
+from ralex_core.config import FINGERPRINT_KEY_FILE
 from ralex_core.errors import ConfigError
+from ralex_core.private_files import private_directory
 
-KEY_FILE = "fingerprint.key"
 KEY_BYTES = 32
 DIGEST_BYTES = 8
 """64 bits: among a million different texts, two share a digest with a chance of 1 in 37 million."""
@@ -109,9 +110,9 @@ def of_installation(home: Path) -> Fingerprints:
     Raises:
         ConfigError: the key cannot be read or written, or is none.
     """
-    path = home / KEY_FILE
+    path = home / FINGERPRINT_KEY_FILE
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(home)
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(KEY_BYTES))

@@ -20,7 +20,7 @@ from typing import Any, cast
 import psutil
 
 from ralex_core import __version__
-from ralex_core.config import CONFIG_FILE, Settings
+from ralex_core.config import CONFIG_FILE, FINGERPRINT_KEY_FILE, Settings
 from ralex_core.errors import ConfigError, SchemaTooNew, StoreCorrupt, StoreError, StoreFull
 from ralex_core.pricing.overrides import load_overrides
 from ralex_core.private_files import open_private, private_directory
@@ -32,7 +32,7 @@ from ralex_core.storage.state import StateStore
 MANIFEST = "manifest.json"
 _TELEMETRY = "telemetry.duckdb"
 _STATE = "state.sqlite"
-_SETTINGS_FILES = (CONFIG_FILE, "prices.toml")
+_SETTINGS_FILES = (CONFIG_FILE, "prices.toml", FINGERPRINT_KEY_FILE)
 _OWN = (_TELEMETRY, _TELEMETRY + ".wal", _STATE, _STATE + "-wal", _STATE + "-shm", *_SETTINGS_FILES)
 _COPY_BYTES = 1 << 20
 _SMALL_BYTES = 1 << 20

@@ -17,14 +17,13 @@ import pytest
 
 from ralex_core.cli.wire import as_line
 from ralex_core.clock import ManualClock, SystemClock
-from ralex_core.collection.fingerprints import KEY_FILE
 from ralex_core.collection.importers.base import ImportOptions
 from ralex_core.collection.importers.claude_code import ClaudeCodeImporter
 from ralex_core.collection.importers.follow import QUIET_S, Follower
 from ralex_core.collection.importers.registry import importer_for
 from ralex_core.collection.importers.runner import ImportReport, run_import
 from ralex_core.collection.native import NDJSON, parse_operations
-from ralex_core.config import Settings
+from ralex_core.config import FINGERPRINT_KEY_FILE, Settings
 from ralex_core.model.operation import Operation, Pricing
 from ralex_core.runtime.direct import DirectStores, open_stores
 from ralex_core.storage.state import StateStore
@@ -133,7 +132,7 @@ def test_an_import_killed_again_and_again_ends_as_if_it_had_run_once(tmp_path: P
     killed = sum(killed_import(home, log, commits) for commits in (1, 1, 1))
     assert killed >= 2
     once.mkdir()
-    (once / KEY_FILE).write_bytes((home / KEY_FILE).read_bytes())
+    (once / FINGERPRINT_KEY_FILE).write_bytes((home / FINGERPRINT_KEY_FILE).read_bytes())
     report = import_into(home, "aider", log)
     import_into(once, "aider", log)
     with_rows = "select * exclude (price_version) from operations order by operation_id"
