@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,6 +210,9 @@ class Sender:
     def _connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(HOST, self._server.port, timeout=DEADLINE_S)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def send(self, source: str, batch: Batch, number: int) -> Case:
         """An upstream that cannot be reached is the gateway's 502, and no fault of it."""
         try:
@@ -226,11 +229,11 @@ class Sender:
 
 def http_cases(server: Server, seed: int, each: int) -> Iterator[Case]:
     """`each` damaged requests for every source. Case n of a source depends on the seed and n alone."""
-    sender = Sender(server)
-    for source in samples(random.Random(seed)):
-        for number in range(each):
-            rng = random.Random(f"{seed} {source} {number}")
-            yield sender.send(source, mutated(rng, samples(rng)[source]), number)
+    with closing(Sender(server)) as sender:
+        for source in samples(random.Random(seed)):
+            for number in range(each):
+                rng = random.Random(f"{seed} {source} {number}")
+                yield sender.send(source, mutated(rng, samples(rng)[source]), number)
 
 
 def import_cases(directory: Path, seed: int, each: int) -> Iterator[Case]:

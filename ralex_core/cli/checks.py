@@ -174,7 +174,7 @@ def _retention(settings: Settings, state: RetentionState) -> Check:
 
 def _retention_of(server: RunningServer) -> list[Check]:
     """What the running server says of its clock, and of operations that came too late to be kept."""
-    view = server.get("/api/v1/monitor")["data"]
+    view = server.get("/api/v1/monitor")
     found = {check["key"]: check for check in view["checks"]}
     wrong = [found[key]["sentence"] for key in ("clock", "kept", "log") if found[key]["status"] != "ok"]
     late = next(loss["count"] for loss in view["losses"] if loss["key"] == "operations_expired_total")

@@ -44,7 +44,7 @@ DROPPED_COUNT = "attributes_dropped"
 """Attribute that says how many others were left out because there were too many, or too much."""
 
 _IDENTIFIER = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]{{0,{MAX_IDENTIFIER - 1}}}")
-_ERROR_TYPE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.:/<>-]{{0,{MAX_ERROR_TYPE - 1}}}")
+_ERROR_TYPE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.:/<>-]{{0,{MAX_ERROR_TYPE - 1}}}|(?:exit code|signal) [0-9]{{1,3}}")
 _ERROR_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,100}(?:Error|Exception|Timeout|Exceeded|Interrupt)\b")
 _SHORTEST_CREDENTIAL = 6
 

@@ -95,7 +95,7 @@ def test_a_phones_row_of_pages_scrolls_and_shows_the_one_that_is_open(stocked: S
     expect(page.locator('.nav-item[aria-current="page"]')).to_be_in_viewport(ratio=1)
     last = page.locator(".nav-item[data-nav]").last
     last.scroll_into_view_if_needed()
-    expect(last).to_be_in_viewport(ratio=1)
+    expect(last).to_be_in_viewport(ratio=0.99)  # scrolled to a fraction of a pixel
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

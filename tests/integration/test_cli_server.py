@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from ralex_core.private_files import private_directory, tighten
 from ralex_core.storage.duckdb_store import DuckDBStore
 from tests.support.command_line import aider_log
 from tests.support.server import CLI, Server, environment, running
@@ -145,8 +146,9 @@ def test_a_killed_server_is_not_taken_for_a_running_one(server: Server, tmp_path
 
 
 def test_a_store_that_another_process_holds_is_one_sentence(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+    home = private_directory(tmp_path / "home")
     store = DuckDBStore(home / "telemetry.duckdb")
+    tighten(home)
     try:
         for arguments in (("status",), ("import", "aider", aider_log(tmp_path / "log.jsonl", 1)), ("backup", "b.zip")):
             assert str(home / "telemetry.duckdb") in refusal(home, *arguments)

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from ralex_core.collection.otlp_http import otlp_router
+from ralex_core.collection.redaction import WITHOUT_TEXT
 from ralex_core.model.operation import Operation
 from ralex_core.runtime.runtime import Runtime
 from ralex_core.runtime.server import application
@@ -31,6 +32,8 @@ def spin() -> NoReturn:
 
 class Spinning:
     """An intake in which whoever submits stays."""
+
+    redaction = WITHOUT_TEXT
 
     def submit(self, operations: Sequence[Operation], *, redacted: bool = False) -> Future[WriteResult]:
         spin()

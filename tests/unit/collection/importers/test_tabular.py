@@ -273,7 +273,7 @@ def test_a_file_that_only_claims_to_be_parquet_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not parquet at all, whatever the name says")
     bench = Bench(tmp_path)
     (failure,) = bench.run(importer(), path).failures
-    assert failure.startswith(f"Cannot read {path} as Parquet")
+    assert failure.startswith(f"{path} is damaged or not a Parquet file")
 
 
 # --- real tables -------------------------------------------------------------
